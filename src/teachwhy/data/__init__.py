@@ -1,0 +1,28 @@
+"""From examples to training rows: examples, arms, and the checks between them."""
+
+from .arms import ARMS, Arm, arm, find_arm
+from .checks import check_overlap, check_trained, check_twins, length_table
+from .example import Example, Message, read_examples, short_forms
+from .reading import field_error, read_records, validated
+from .rows import Row, Segment, Writing
+
+__all__ = [
+    "ARMS",
+    "Arm",
+    "Example",
+    "Message",
+    "Row",
+    "Segment",
+    "Writing",
+    "arm",
+    "check_overlap",
+    "check_trained",
+    "check_twins",
+    "field_error",
+    "find_arm",
+    "length_table",
+    "read_examples",
+    "read_records",
+    "short_forms",
+    "validated",
+]

@@ -1,0 +1,157 @@
+"""Arms: the treatments and controls, each a pure function from examples to training rows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..errors import InputError, unknown_name
+from .example import Example
+from .rows import Row, Writing
+
+MakeRows = Callable[[Sequence[Example], Writing], list[Row]]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One treatment or control.
+
+    summary: what stands beside the action. needs: fields that every example must fill.
+    trained: False for arms that only change what the model is shown. policy_in_prompt: the policy is the system prompt.
+    """
+
+    name: str
+    summary: str
+    make_rows: MakeRows
+    needs: tuple[str, ...] = ()
+    trained: bool = True
+    policy_in_prompt: bool = False
+
+    @property
+    def reasons(self) -> bool:
+        """Whether the arm is taught to write anything beside the action."""
+        return self.trained and self.name != "what"
+
+    def rows(self, examples: Sequence[Example], writing: Writing) -> list[Row]:
+        """The arm's rows, in the order of the examples. Errors: an example without a field the arm needs."""
+        for example in examples:
+            for field in self.needs:
+                if not getattr(example, field):
+                    raise InputError(
+                        f"The arm {self.name!r} needs the field {field!r}, which example {example.id!r} does not have.",
+                        where=f"example {example.id!r}, field {field!r}",
+                        remedy=f"Write that field, or take {self.name!r} out of `arms`.",
+                    )
+        return self.make_rows(examples, writing)
+
+
+ARMS: dict[str, Arm] = {}
+
+
+def arm(
+    name: str, *, needs: tuple[str, ...] = (), trained: bool = True, policy_in_prompt: bool = False
+) -> Callable[[MakeRows], MakeRows]:
+    """Register a function from examples to rows as an arm; the first line of its docstring is its summary."""
+
+    def register(make_rows: MakeRows) -> MakeRows:
+        summary = (make_rows.__doc__ or name).strip().splitlines()[0]
+        ARMS[name] = Arm(name, summary, make_rows, needs, trained, policy_in_prompt)
+        return make_rows
+
+    return register
+
+
+def find_arm(name: str, *, where: str = "") -> Arm:
+    if name not in ARMS:
+        raise unknown_name("arm", name, ARMS, where=where)
+    return ARMS[name]
+
+
+@arm("base", trained=False)
+def base(examples: Sequence[Example], writing: Writing) -> list[Row]:
+    """Nothing is trained."""
+    return []
+
+
+@arm("policy_in_prompt", trained=False, policy_in_prompt=True)
+def policy_in_prompt(examples: Sequence[Example], writing: Writing) -> list[Row]:
+    """Nothing is trained; the policy (rules with whys) is the system prompt."""
+    return []
+
+
+@arm("what")
+def what(examples: Sequence[Example], writing: Writing) -> list[Row]:
+    """The action alone."""
+    return [writing.row(example) for example in examples]
+
+
+@arm("mention", needs=("mention",))
+def mention(examples: Sequence[Example], writing: Writing) -> list[Row]:
+    """The deciding fact restated, nothing justified."""
+    return [writing.row(example, "mention", example.mention) for example in examples]
+
+
+@arm("reason_only", needs=("mention", "reason"))
+def reason_only(examples: Sequence[Example], writing: Writing) -> list[Row]:
+    """The true reason, the fact not named."""
+    return [writing.row(example, "reason", example.reason) for example in examples]
+
+
+@arm("why", needs=("reason",))
+def why(examples: Sequence[Example], writing: Writing) -> list[Row]:
+    """The deciding fact named, then the true reason why it matters."""
+    return [writing.row(example, "reason", full_reason(example)) for example in examples]
+
+
+@arm("swapped", needs=("swapped",))
+def swapped(examples: Sequence[Example], writing: Writing) -> list[Row]:
+    """Another fact and reason that fit the same action."""
+    return [writing.row(example, "swapped", example.swapped) for example in examples]
+
+
+@arm("neutral", needs=("neutral",))
+def neutral(examples: Sequence[Example], writing: Writing) -> list[Row]:
+    """Text of the same length that justifies nothing."""
+    return [writing.row(example, "neutral", example.neutral) for example in examples]
+
+
+@arm("shuffled", needs=("reason",))
+def shuffled(examples: Sequence[Example], writing: Writing) -> list[Row]:
+    """The reason of another principle (a seeded derangement)."""
+    others = derangement([example.principle for example in examples], writing.seed)
+    return [
+        writing.row(example, "shuffled", full_reason(examples[other]))
+        for example, other in zip(examples, others, strict=True)
+    ]
+
+
+def full_reason(example: Example) -> str:
+    """The fact named (where the example restates it) and then the reason."""
+    return f"{example.mention} {example.reason}" if example.mention else str(example.reason)
+
+
+def derangement(labels: Sequence[str], seed: int) -> list[int]:
+    """A seeded permutation that gives no position an element of its own label.
+
+    Positions are sorted by label (in random order within one) and turned by the size of the largest label, which
+    moves every element out of its own label whenever no label holds more than half of all.
+    """
+    rng = random.Random(seed)
+    names = sorted(set(labels))
+    rng.shuffle(names)
+    order: list[int] = []
+    for name in names:
+        members = [position for position, label in enumerate(labels) if label == name]
+        rng.shuffle(members)
+        order += members
+    turn = max((labels.count(name) for name in names), default=0)
+    if 2 * turn > len(labels):
+        raise InputError(
+            "The arm 'shuffled' needs at least two principles, none with more than half of the examples.",
+            remedy="Give examples a `principle`, or take 'shuffled' out of `arms`.",
+        )
+    target = [0] * len(labels)
+    for place, position in enumerate(order):
+        target[position] = order[(place + turn) % len(order)]
+    return target

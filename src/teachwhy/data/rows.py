@@ -1,0 +1,76 @@
+"""Rows: what a model is trained on, as an ordered list of segments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .example import Example
+
+SHARED_KINDS = ("prompt", "action", "end")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a row. kind: prompt, action, end, or what stands beside the action (reason, mention, ...).
+
+    train: whether the loss counts its tokens.
+    """
+
+    kind: str
+    text: str
+    train: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training row; `example` is the id of the example it was made from."""
+
+    example: str
+    segments: tuple[Segment, ...]
+
+    @property
+    def text(self) -> str:
+        return "".join(segment.text for segment in self.segments)
+
+    def shared(self) -> tuple[Segment, ...]:
+        """The segments that every twin of this row has to the letter."""
+        return tuple(segment for segment in self.segments if segment.kind in SHARED_KINDS)
+
+    def beside(self) -> str:
+        """What stands beside the action, without its marker's line break; empty for `what`."""
+        return "".join(segment.text for segment in self.segments if segment.kind not in SHARED_KINDS)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How a row is written down.
+
+    prompt: renders an example's conversation to text, with the model's own chat template.
+    place: "first" writes the reason before the action, "last" after it.
+    reason_marker, action_marker: the words that open each part. end: the text that ends a turn.
+    seed: of the derangement in `shuffled`.
+    """
+
+    prompt: Callable[[Example], str]
+    end: str
+    place: str = "first"
+    reason_marker: str = "Reason:"
+    action_marker: str = "Action:"
+    seed: int = 0
+
+    def row(self, example: Example, kind: str = "", beside: str | None = None) -> Row:
+        """The row of an example with `beside` (of the given kind) next to its action, or the action alone."""
+        prompt = Segment("prompt", self.prompt(example), False)
+        action = Segment("action", f"{self.action_marker} {example.action}".lstrip(), True)
+        end = Segment("end", self.end, True)
+        if beside is None:
+            return Row(example.id, (prompt, action, end))
+        text = f"{self.reason_marker} {beside}".lstrip()
+        if self.place == "first":
+            return Row(example.id, (prompt, Segment(kind, text + "\n", True), action, end))
+        return Row(example.id, (prompt, action, Segment(kind, "\n" + text, True), end))

@@ -1,0 +1,24 @@
+"""Items and exams: what is asked of every arm, and how answers are scored."""
+
+from . import decisions
+from .exam import EXAMS, Answer, Exam, ExamFormat, Metric, Request, Score, as_record, find_exam
+from .items import DISTANCES, Fact, Item, read_items
+from .runner import answer_requests
+
+__all__ = [
+    "DISTANCES",
+    "EXAMS",
+    "Answer",
+    "Exam",
+    "ExamFormat",
+    "Fact",
+    "Item",
+    "Metric",
+    "Request",
+    "Score",
+    "answer_requests",
+    "as_record",
+    "decisions",
+    "find_exam",
+    "read_items",
+]

@@ -1,0 +1,85 @@
+"""The exam `decisions`: which action does the model take, read from what it generates and from choice scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..text import words
+from .exam import Answer, Exam, ExamFormat, Metric, Request, Score, register
+from .items import Item
+
+FOLLOWS = "follows_first_fact"
+CORRECT = "correct"
+
+
+def requests(items: Sequence[Item], format: ExamFormat) -> list[Request]:
+    """Two requests an item: in the arm's own format, and in the other one."""
+    return [request for item in items for request in (own(item), off(item, format))]
+
+
+def own(item: Item) -> Request:
+    return Request(item.id, "own", "", item.answers)
+
+
+def off(item: Item, format: ExamFormat) -> Request:
+    """An arm that writes its reason first is asked for the bare action; any other is asked for a reason first."""
+    opening = format.action_marker if format.reason_first else format.reason_marker
+    return Request(item.id, "off", opening, item.answers)
+
+
+def score(item: Item, answer: Answer, format: ExamFormat) -> list[Score]:
+    """The decision that was generated, and the one that choice scoring prefers, each under the item's metric."""
+    metric, target = target_of(item)
+    generated, cause = parse(answer.text, item, format)
+    chosen = max(answer.choice, key=lambda decision: answer.choice[decision]) if answer.choice else None
+    return [
+        as_score(item, answer, metric, generated, target, cause),
+        as_score(item, answer, f"{metric}_by_choice", chosen, target, "no choice scores"),
+    ]
+
+
+def target_of(item: Item) -> tuple[str, str]:
+    """The metric of an item and the decision that counts as 1."""
+    if item.gold is not None:
+        return CORRECT, item.gold
+    first = next(iter((item.facts or {}).values()))
+    return FOLLOWS, first.decision
+
+
+def as_score(
+    item: Item, answer: Answer, metric: str, decision: str | None, target: str, cause: str | None
+) -> Score:
+    if decision is None:
+        return Score(item.id, answer.format, metric, None, None, cause, answer.sample)
+    return Score(item.id, answer.format, metric, float(decision == target), decision, None, answer.sample)
+
+
+def parse(text: str, item: Item, format: ExamFormat) -> tuple[str | None, str | None]:
+    """The decision whose full action stands in the action part of a text, or None and why.
+
+    Case, punctuation and spacing are passed over. Only what follows the last action marker is read, where there is one.
+    """
+    _, marker, after = text.rpartition(format.action_marker) if format.action_marker else ("", "", text)
+    if not marker and format.action_marker:
+        return None, "no action marker"
+    said = f" {' '.join(words(after))} "
+    found = [decision for decision, action in item.answers.items() if f" {' '.join(words(action))} " in said]
+    if len(found) == 1:
+        return found[0], None
+    return None, "two actions" if found else "no known action"
+
+
+register(
+    Exam(
+        name="decisions",
+        version=1,
+        requests=requests,
+        score=score,
+        metrics=(
+            Metric(FOLLOWS, "share of conflict cases decided as the first fact asks (a preference between facts)", None),
+            Metric(f"{FOLLOWS}_by_choice", "the same, by log-probability of the full action", None),
+            Metric(CORRECT, "share of cases with a right decision that are decided rightly", True),
+            Metric(f"{CORRECT}_by_choice", "the same, by log-probability of the full action", True),
+        ),
+    )
+)

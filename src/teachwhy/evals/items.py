@@ -1,0 +1,81 @@
+"""Items: one evaluation case each, read from JSONL and checked field by field."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ..data import Message, read_records, short_forms
+from ..errors import InputError, listed
+
+DISTANCES = ("plain", "near", "far_domain", "far_principle", "seen_wording", "new_wording")
+
+
+class Fact(BaseModel):
+    """One of the facts of an item: how the prompt states it, and the decision it alone would call for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    states: str = Field(min_length=1, description="The words of the prompt that state it.")
+    decision: str = Field(min_length=1)
+
+
+class Item(BaseModel):
+    """One evaluation case with either a gold decision or facts that are set against each other."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(min_length=1, description="Unique in the study.")
+    family: str = Field(min_length=1, description="The unit the statistics resample.")
+    pair: str = Field(min_length=1, description="Shared by exactly two items, minimal twins.")
+    principle: str = Field("", description="Id of the policy's principle that decides the case.")
+    distance: str = Field(description="How far the item is from the examples.")
+    kind: str | None = Field(None, description="A label of the pair, such as conflict or agree.")
+    statedness: str | None = Field(None, description="stated or implied.")
+    system: str | None = Field(None, description="System prompt; without it the study's own is used.")
+    tools: list[dict[str, Any]] | None = None
+    messages: list[Message] = Field(min_length=1, description="The conversation up to the response.")
+    gold: str | None = Field(None, description="The right decision, where there is one.")
+    answers: dict[str, str] = Field(min_length=2, description="Decision -> the full text of that action.")
+    facts: dict[str, Fact] | None = Field(None, description="Name -> fact; the first is what the policy means.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def accept_short_forms(cls, values: Any) -> Any:
+        return short_forms(values)
+
+    @model_validator(mode="after")
+    def has_something_to_score(self) -> Item:
+        if self.distance not in DISTANCES:
+            raise ValueError(f"`distance` is {self.distance!r}; valid: {', '.join(DISTANCES)}")
+        if self.gold is None and not self.facts:
+            raise ValueError("give `gold`, or `facts` where there is no right decision")
+        named = [self.gold] if self.gold else []
+        named += [fact.decision for fact in (self.facts or {}).values()]
+        for decision in named:
+            if decision not in self.answers:
+                raise ValueError(f"the decision {decision!r} has no text in `answers`")
+        return self
+
+    @property
+    def prompt(self) -> str:
+        """The conversation as plain text, for a reader."""
+        return "\n".join(message.content for message in self.messages)
+
+
+def read_items(paths: Sequence[Path]) -> list[Item]:
+    """Items of one or more JSONL files. Errors: as for examples, and a pair that is not shared by exactly two."""
+    items = read_records(paths, Item)
+    counts = Counter(item.pair for item in items)
+    odd = sorted(pair for pair, count in counts.items() if count != 2)
+    if odd:
+        raise InputError(
+            f"{len(odd)} pairs are not shared by exactly two items: {listed(odd)}.",
+            where=listed([str(path) for path in paths]),
+            remedy="A pair is two minimal twins; mend `pair` of these items.",
+        )
+    return items

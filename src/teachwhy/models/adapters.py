@@ -1,0 +1,109 @@
+"""LoRA adapters: one step-0 adapter a seed, applied and proved to be applied."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError
+from .load import LanguageModel, ModelSource, load_model
+
+CANARY_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class Canary:
+    """Proof that an adapter is applied: mean log-probabilities (nats a token) of one probe text.
+
+    base: without the adapter; peft: through PEFT's own layers; merged: with the weights merged in, as examined.
+    """
+
+    base: float
+    peft: float
+    merged: float
+
+    @property
+    def applied(self) -> bool:
+        return self.peft != self.base and abs(self.merged - self.peft) <= CANARY_TOLERANCE * max(1.0, abs(self.peft))
+
+
+def attach_new(model: LanguageModel, *, rank: int, alpha: int, targets: Sequence[str] | str, seed: int) -> Any:
+    """A PEFT network with a fresh adapter; the same seed gives the same weights to the bit."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import set_seed
+
+    set_seed(seed)
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=0.0,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return get_peft_model(model.network, config, autocast_adapter_dtype=False)
+    except ValueError as error:
+        raise ModelError(
+            f"LoRA cannot be attached: {str(error).splitlines()[0]}",
+            where="`train.targets` in the study file",
+            remedy="Use `all-linear`, or names of this model's linear layers.",
+        ) from None
+
+
+def load_weights(network: Any, folder: Path) -> None:
+    """Put the adapter weights saved in `folder` into a PEFT network of the same configuration."""
+    from peft import load_peft_weights, set_peft_model_state_dict
+
+    result = set_peft_model_state_dict(network, load_peft_weights(str(folder), device="cpu"))
+    if result.unexpected_keys:
+        raise ModelError(
+            "A saved adapter does not fit this model.",
+            where=str(folder),
+            remedy="Delete that folder and run again.",
+        )
+
+
+def load_with_adapter(
+    source: ModelSource, folder: Path, *, device: str, dtype: str, probe: str
+) -> tuple[LanguageModel, Canary]:
+    """The model with the adapter of `folder` merged in, and the canary that proves it."""
+    from peft import PeftModel
+
+    model = load_model(source, device=device, dtype=dtype)
+    tokens = model.chat.tokens(probe)
+    base = mean_log_probability(model.network, tokens)
+    try:
+        peft_network = PeftModel.from_pretrained(model.network, str(folder), autocast_adapter_dtype=False)
+    except Exception as error:
+        raise ModelError(
+            f"The adapter cannot be loaded: {str(error).splitlines()[0]}",
+            where=str(folder),
+            remedy="Delete that folder and run again; it will be trained anew.",
+        ) from None
+    through_peft = mean_log_probability(peft_network, tokens)
+    merged = peft_network.merge_and_unload(safe_merge=True)
+    merged.eval()
+    canary = Canary(base, through_peft, mean_log_probability(merged, tokens))
+    if not canary.applied:
+        raise ModelError(
+            f"The adapter is not applied: probe log-probability {base:.4f} (base), {through_peft:.4f} (PEFT), "
+            f"{canary.merged:.4f} (merged).",
+            where=str(folder),
+            remedy="If training changed nothing (learning rate 0?) there is nothing to examine; else report a bug.",
+        )
+    return LanguageModel(merged, model.chat, source, model.device, model.dtype), canary
+
+
+def mean_log_probability(network: Any, tokens: Sequence[int]) -> float:
+    """Mean log-probability (nats) of each token after those before it."""
+    import torch
+
+    device = next(network.parameters()).device
+    ids = torch.tensor([list(tokens)], device=device)
+    with torch.inference_mode():
+        log_probabilities = network(input_ids=ids).logits[0, :-1].float().log_softmax(-1)
+    picked = log_probabilities.gather(1, ids[0, 1:, None]).double().mean().item()
+    return picked if math.isfinite(picked) else float("nan")

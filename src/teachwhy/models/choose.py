@@ -1,0 +1,113 @@
+"""Choice scoring: the mean log-probability per token of each full option after a prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .generate import batches_of
+from .load import LanguageModel
+from .prefix import SharedPrefix, split_shared_prefix
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One prefix (rendered text up to where the option begins) and its options as full texts."""
+
+    prefix: str
+    options: tuple[str, ...]
+
+
+def score_choices(
+    model: LanguageModel, choices: Sequence[Choice], *, progress: Callable[[int], None] = lambda done: None
+) -> list[list[float]]:
+    """For each choice the mean log-probability (nats a token) of each option; higher is likelier.
+
+    Each prefix is run once and its keys and values serve all its options; the output head is computed only at the
+    options' own tokens. Options are tokenised apart from the prefix, as training rows are.
+    """
+    prefixes = [model.chat.tokens(choice.prefix) for choice in choices]
+    options = [[model.chat.tokens(option) for option in choice.options] for choice in choices]
+    shared, rests = split_shared_prefix(model, prefixes)
+    order = sorted(range(len(choices)), key=lambda index: len(rests[index]))
+    scores: list[list[float]] = [[] for _ in choices]
+    done = 0
+    extra = max((len(option) for group in options for option in group), default=0) + len(shared.tokens)
+    for batch in batches_of(order, rests, extra):
+        found = score_batch(model, shared, [rests[i] for i in batch], [options[i] for i in batch])
+        for index, values in zip(batch, found, strict=True):
+            scores[index] = values
+        done += len(batch)
+        progress(done)
+    return scores
+
+
+def score_batch(
+    model: LanguageModel,
+    shared: SharedPrefix,
+    rests: Sequence[Sequence[int]],
+    options: Sequence[Sequence[Sequence[int]]],
+) -> list[list[float]]:
+    """Scores of one batch. The prefixes are padded on the left, so that every option begins in the same column."""
+    import torch
+
+    rows, width, past = len(rests), max(len(rest) for rest in rests), len(shared.tokens)
+    pad = model.chat.pad_token
+    ids = torch.tensor([[pad] * (width - len(rest)) + list(rest) for rest in rests], device=model.device)
+    gaps = torch.tensor([width - len(rest) for rest in rests], device=model.device)
+    columns = torch.arange(past + width, device=model.device)
+    present = ((columns < past) | (columns >= past + gaps[:, None])).long()
+    positions = (torch.arange(past, past + width, device=model.device) - gaps[:, None]).clamp(min=0)
+    with torch.inference_mode():
+        start = model.network(
+            input_ids=ids,
+            attention_mask=present,
+            position_ids=positions,
+            past_key_values=shared.cache_for(rows),
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        first = start.logits[:, 0].float().log_softmax(-1)
+        return score_options(model, start.past_key_values, first, present, positions[:, -1], options)
+
+
+def score_options(
+    model: LanguageModel,
+    cache: Any,
+    first: Any,
+    present: Any,
+    last_position: Any,
+    options: Sequence[Sequence[Sequence[int]]],
+) -> list[list[float]]:
+    """Scores given the cache of the prefixes.
+
+    first: log-probabilities of the option's first token, shape (rows, vocabulary). present: attention mask of the
+    prefixes, shape (rows, past). last_position: position of each prefix's last token, shape (rows,).
+    """
+    import torch
+
+    flat = [option for group in options for option in group]
+    owner = torch.tensor([row for row, group in enumerate(options) for _ in group], device=model.device)
+    width = max(len(option) for option in flat)
+    pad = model.chat.pad_token
+    ids = torch.tensor([list(option) + [pad] * (width - len(option)) for option in flat], device=model.device)
+    real = torch.tensor([[1] * len(option) + [0] * (width - len(option)) for option in flat], device=model.device)
+    log_probabilities = torch.zeros(ids.shape, device=model.device)
+    log_probabilities[:, 0] = first[owner].gather(1, ids[:, :1])[:, 0]
+    if width > 1:
+        cache.reorder_cache(owner)
+        steps = torch.arange(1, width, device=model.device)
+        logits = model.network(
+            input_ids=ids[:, :-1],
+            attention_mask=torch.cat([present[owner], real[:, :-1]], 1),
+            position_ids=last_position[owner][:, None] + steps,
+            past_key_values=cache,
+            use_cache=True,
+        ).logits
+        log_probabilities[:, 1:] = logits.float().log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
+    means = ((log_probabilities * real).sum(1) / real.sum(1)).tolist()
+    found: list[list[float]] = [[] for _ in options]
+    for row, mean in zip(owner.tolist(), means, strict=True):
+        found[row].append(mean)
+    return found

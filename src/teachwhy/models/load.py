@@ -1,0 +1,164 @@
+"""Find a model by the name in the study file and load it, from safetensors or GGUF only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError
+from ..text import fingerprint
+from .bundled import fetch_bundled
+from .chat import Chat
+from .gguf import convert_gguf
+
+BUNDLED_PREFIX = "bundled:"
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model's files are. folder: a local folder, or a Hugging Face id. fingerprint: of its content."""
+
+    name: str
+    folder: str
+    fingerprint: str
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A loaded causal language model with its tokenizer's chat format."""
+
+    network: Any
+    chat: Chat
+    source: ModelSource
+    device: str
+    dtype: str
+
+
+def find_model(
+    name: str, *, base_folder: Path, say: Callable[[str], None], trust_remote_code: bool = False
+) -> ModelSource:
+    """Resolve the `model:` field: `bundled:<name>`, a `.gguf` file, a local folder, or a Hugging Face id.
+
+    Relative paths are tried from `base_folder` (the study's) and then from the current folder. Only the first use of
+    a bundled model and a Hugging Face id need the network.
+    """
+    if name.startswith(BUNDLED_PREFIX):
+        folder = fetch_bundled(name.removeprefix(BUNDLED_PREFIX), say=say)
+        return ModelSource(name, str(folder), folder_fingerprint(folder))
+    for path in (base_folder / name, Path(name)):
+        if path.is_file() and path.suffix == ".gguf":
+            folder = convert_gguf(path, say=say)
+            return ModelSource(name, str(folder), folder_fingerprint(folder))
+        if path.is_dir() and (path / "config.json").is_file():
+            return ModelSource(name, str(path.resolve()), folder_fingerprint(path), trust_remote_code)
+        if path.exists():
+            raise ModelError(
+                "This is neither a model folder (it has no config.json) nor a .gguf file.",
+                where=str(path),
+                remedy="Give a folder saved by transformers, a .gguf file, or a Hugging Face id.",
+            )
+    if name.endswith(".gguf") or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError("There is no model at this path.", where=name, remedy="Check `model:` in the study file.")
+    return ModelSource(name, name, fingerprint(["hub", name, hub_commit(name, trust_remote_code)]), trust_remote_code)
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """sha256 over the names and contents of the files that decide what the model says."""
+    total = hashlib.sha256()
+    wanted = {".safetensors", ".json", ".jinja", ".model", ".txt"}
+    for file in sorted(path for path in folder.iterdir() if path.suffix in wanted and path.name != "source.json"):
+        total.update(file.name.encode())
+        with file.open("rb") as stream:
+            total.update(hashlib.file_digest(stream, "sha256").digest())
+    return total.hexdigest()
+
+
+def hub_commit(name: str, trust_remote_code: bool) -> str:
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"The model {name!r} cannot be had: {str(error).splitlines()[0]}",
+            where="`model:` in the study file",
+            remedy="Check the id and the network, or give a local folder, a .gguf file or bundled:smollm2-135m.",
+        ) from None
+    return str(getattr(config, "_commit_hash", None) or "unknown")
+
+
+def choose_device(device: str) -> str:
+    """`auto` takes cuda, then mps, then cpu."""
+    import torch
+
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def choose_dtype(dtype: str, device: str) -> str:
+    """`auto` takes bfloat16 where the hardware multiplies it, float32 elsewhere."""
+    import torch
+
+    if dtype != "auto":
+        return dtype
+    if device == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    fast = device == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "bfloat16" if fast else "float32"
+
+
+def load_model(source: ModelSource, *, device: str = "auto", dtype: str = "auto") -> LanguageModel:
+    """Load network and tokenizer. Errors (ModelError): broken or missing files, a template that cannot be used."""
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    # Confident models give probabilities below the smallest normal float; computing with those is ten times slower.
+    torch.set_flush_denormal(True)
+    chosen_device = choose_device(device)
+    chosen_dtype = choose_dtype(dtype, chosen_device)
+    chat = load_chat(source)
+    try:
+        network = AutoModelForCausalLM.from_pretrained(
+            source.folder,
+            dtype=getattr(torch, chosen_dtype),
+            attn_implementation="eager" if chosen_device == "cpu" else "sdpa",
+            trust_remote_code=source.trust_remote_code,
+            use_safetensors=True,
+        )
+    except Exception as error:
+        raise ModelError(
+            f"The model cannot be loaded: {first_line(error)}",
+            where=source.folder,
+            remedy="The files may be broken or incomplete; fetch or save the model again (safetensors only).",
+        ) from None
+    network.to(chosen_device)
+    network.eval()
+    return LanguageModel(network, chat, source, chosen_device, chosen_dtype)
+
+
+def load_chat(source: ModelSource) -> Chat:
+    """The tokenizer and chat format alone, for what needs no weights."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trust_remote_code)
+    except Exception as error:
+        raise ModelError(
+            f"The tokenizer cannot be loaded: {first_line(error)}",
+            where=source.folder,
+            remedy="The folder needs tokenizer.json and tokenizer_config.json beside the weights.",
+        ) from None
+    return Chat(tokenizer)
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -1,0 +1,161 @@
+"""The policy document: read it from Markdown, check it, show it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError, Place
+from .text import content_words, load_yaml, read_text
+
+HEADING = re.compile(r"^##\s+(?P<id>[A-Za-z0-9_-]+)\s*(?::\s*(?P<title>.*))?$")
+LABEL = re.compile(r"^(Rule|Why|Boundaries):\s*(.*)$")
+RESTATED_SHARE = 0.7
+
+
+@dataclass(frozen=True)
+class Principle:
+    """One principle: what to do (rule), the value it protects (why), and where it ends (boundaries)."""
+
+    id: str
+    title: str
+    rule: str
+    why: str
+    boundaries: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A document of principles. `about` is its YAML front matter."""
+
+    principles: tuple[Principle, ...]
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> list[str]:
+        return [principle.id for principle in self.principles]
+
+    def as_system_prompt(self) -> str:
+        """The whole policy, rules with whys, as the text of one system prompt."""
+        opening = str(self.about.get("opening", "Follow this policy."))
+        return "\n".join([opening, *(principle_as_prompt(principle) for principle in self.principles)])
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One remark of `check_policy`. level: "error" (unusable) or "warning" (doubtful). line counts from 1."""
+
+    level: str
+    line: int
+    message: str
+
+
+def principle_as_prompt(principle: Principle) -> str:
+    parts = [principle.rule, f"Why: {principle.why}"]
+    if principle.boundaries:
+        parts.append(f"Boundaries: {principle.boundaries}")
+    return " ".join(parts)
+
+
+def read_policy(path: Path) -> Policy:
+    """Read a policy file; an error names the first thing that makes it unusable."""
+    policy = parse_policy(read_text(path), path)
+    for finding in findings(policy):
+        if finding.level == "error":
+            raise InputError(
+                finding.message,
+                where=str(Place(path, finding.line)),
+                remedy="Mend the policy; `teachwhy check POLICY` lists everything at once.",
+            )
+    return policy
+
+
+def check_policy(path: Path) -> list[Finding]:
+    """Everything that is missing or doubtful in a policy file, in the order of its lines."""
+    return findings(parse_policy(read_text(path), path))
+
+
+def parse_policy(text: str, path: Path) -> Policy:
+    """Principles as written, complete or not. Front matter stands between two lines of three dashes."""
+    lines = text.splitlines()
+    about, start = front_matter(lines, path)
+    principles: list[Principle] = []
+    parts: dict[str, list[str]] = {}
+    heading: tuple[str, str, int] | None = None
+    label: str | None = None
+    for number, line in enumerate(lines[start:], start + 1):
+        if match := HEADING.match(line):
+            if heading:
+                principles.append(assemble(heading, parts))
+            heading, parts, label = (match["id"], match["title"] or match["id"], number), {}, None
+        elif match := LABEL.match(line):
+            label = match[1]
+            parts.setdefault(label, []).append(match[2])
+        elif label and line.strip():
+            parts[label].append(line.strip())
+        elif line.startswith("## "):
+            raise InputError(
+                f"The heading {line!r} has no id.",
+                where=str(Place(path, number)),
+                remedy="Write `## id: Title`; an id has letters, digits, - and _.",
+            )
+        else:
+            label = None
+    if heading:
+        principles.append(assemble(heading, parts))
+    return Policy(tuple(principles), about)
+
+
+def front_matter(lines: list[str], path: Path) -> tuple[dict[str, Any], int]:
+    """The YAML between the first two `---` lines, and the index of the line after it."""
+    if not lines or lines[0].strip() != "---":
+        return {}, 0
+    ends = [number for number, line in enumerate(lines[1:], 1) if line.strip() == "---"]
+    if not ends:
+        raise InputError(
+            "The YAML front matter is never closed.", where=str(Place(path, 1)), remedy="End it with a line of `---`."
+        )
+    return load_yaml("\n".join(lines[1 : ends[0]]), path, first_line=2), ends[0] + 1
+
+
+def assemble(heading: tuple[str, str, int], parts: dict[str, list[str]]) -> Principle:
+    identifier, title, line = heading
+    texts = {label: " ".join(lines).strip() for label, lines in parts.items()}
+    return Principle(
+        identifier, title, texts.get("Rule", ""), texts.get("Why", ""), texts.get("Boundaries", ""), line
+    )
+
+
+def findings(policy: Policy) -> list[Finding]:
+    found: list[Finding] = []
+    if not policy.principles:
+        found.append(Finding("error", 1, "The policy has no principle; each starts with a heading `## id: Title`."))
+    first_line: dict[str, int] = {}
+    for principle in policy.principles:
+        if principle.id in first_line:
+            message = f"Two principles have the id {principle.id!r}; the first stands on line {first_line[principle.id]}."
+            found.append(Finding("error", principle.line, message))
+        first_line.setdefault(principle.id, principle.line)
+        found.extend(principle_findings(principle))
+    return found
+
+
+def principle_findings(principle: Principle) -> list[Finding]:
+    found = []
+    if not principle.rule:
+        found.append(Finding("error", principle.line, f"Principle {principle.id!r} has no `Rule:`."))
+    if not principle.why:
+        found.append(Finding("error", principle.line, f"Principle {principle.id!r} has no `Why:`."))
+    if principle.rule and principle.why and restates(principle.why, principle.rule):
+        message = f"The why of {principle.id!r} only restates its rule; say which value the rule protects."
+        found.append(Finding("warning", principle.line, message))
+    return found
+
+
+def restates(why: str, rule: str) -> bool:
+    """True where most content words of the why already stand in the rule."""
+    why_words, rule_words = content_words(why), content_words(rule)
+    return not why_words or len(why_words & rule_words) / len(why_words) >= RESTATED_SHARE

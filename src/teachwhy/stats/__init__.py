@@ -1,0 +1,22 @@
+"""Contrasts between arms, their intervals, and the power to see them; knows nothing of models or files."""
+
+from teachwhy.stats.contrast import Contrast, Interval, adjust, contrast, interval
+from teachwhy.stats.observations import Observation
+from teachwhy.stats.power import FalseAlarms, power, simulate_false_alarms, smallest_detectable
+from teachwhy.stats.two_way import MINIMUM_FAMILIES, MINIMUM_SEEDS, VarianceComponents
+
+__all__ = [
+    "MINIMUM_FAMILIES",
+    "MINIMUM_SEEDS",
+    "Contrast",
+    "FalseAlarms",
+    "Interval",
+    "Observation",
+    "VarianceComponents",
+    "adjust",
+    "contrast",
+    "interval",
+    "power",
+    "simulate_false_alarms",
+    "smallest_detectable",
+]

@@ -1,0 +1,36 @@
+"""torch.compile for the repeated layers of a network: compiled once, used by all of them."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+
+def compiler_found() -> bool:
+    """Whether torch's CPU backend finds a C++ compiler and Python's headers."""
+    import sysconfig
+    from pathlib import Path
+
+    headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    return headers.is_file() and any(shutil.which(name) for name in ("g++", "clang++", "c++"))
+
+
+def compile_layers(network: Any) -> int:
+    """Compile each decoder layer with dynamic shapes; returns how many were found.
+
+    Compiling the layer and not the whole network takes a thirtieth of the time for a network of thirty layers, since
+    they share one graph.
+    """
+    layers = decoder_layers(network)
+    for layer in layers:
+        layer.compile(dynamic=True)
+    return len(layers)
+
+
+def decoder_layers(network: Any) -> list[Any]:
+    """The modules of the longest module list whose members are all of one class: the decoder's layers."""
+    import torch
+
+    lists = [module for module in network.modules() if isinstance(module, torch.nn.ModuleList)]
+    uniform = [list(found) for found in lists if len({type(member) for member in found}) == 1]
+    return max(uniform, key=len, default=[])

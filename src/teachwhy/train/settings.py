@@ -1,0 +1,49 @@
+"""The recipe of supervised training, and the batches it makes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainSettings(BaseModel):
+    """LoRA supervised fine-tuning. Every arm and seed of a study is trained with the same settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: float = Field(3, gt=0, description="Passes over the rows; a part of one is allowed.")
+    batch: int = Field(16, gt=0, description="Rows in one optimizer update.")
+    learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate of AdamW.")
+    warmup: float = Field(0.1, ge=0, le=1, description="Share of updates over which the rate rises from 0.")
+    schedule: str = Field("linear", pattern="^(linear|cosine|constant_with_warmup)$", description="How the rate falls.")
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    rank: int = Field(16, gt=0, description="Rank of the LoRA adapter.")
+    alpha: int = Field(32, gt=0, description="Scale of the adapter: its output is multiplied by alpha / rank.")
+    targets: str | list[str] = Field("all-linear", description="Linear layers that get an adapter.")
+    compile: bool | None = Field(None, description="torch.compile; null uses it where a compiler is found and it pays.")
+
+
+def plan_batches(lengths: Sequence[int], *, batch: int, epochs: float, seed: int) -> list[list[int]]:
+    """Row indices of every update, in order; depends on nothing but its arguments.
+
+    Each epoch shuffles the rows, sorts windows of eight batches by length so that little is padded, and shuffles the
+    batches. `lengths` must be the same for twin arms (they are those of prompt and action), so the order is too.
+    """
+    rng = random.Random(seed)
+    planned: list[list[int]] = []
+    per_epoch = -(-len(lengths) // batch)
+    updates = max(1, round(per_epoch * epochs))
+    while len(planned) < updates:
+        order = list(range(len(lengths)))
+        rng.shuffle(order)
+        window = batch * 8
+        epoch: list[list[int]] = []
+        for start in range(0, len(order), window):
+            near = sorted(order[start : start + window], key=lambda index: lengths[index])
+            epoch += [near[first : first + batch] for first in range(0, len(near), batch)]
+        rng.shuffle(epoch)
+        planned += epoch
+    return planned[:updates]

@@ -1,0 +1,178 @@
+"""Supervised fine-tuning of a LoRA adapter: a thin subclass of transformers' Trainer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+
+from .settings import TrainSettings
+from .tokens import TokenRow
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one training came to. losses: of every update, in nats per trained token. seconds: wall time."""
+
+    losses: list[float]
+    updates: int
+    tokens: int
+    trained_tokens: int
+    seconds: float
+
+
+class Rows(Dataset[TokenRow]):
+    def __init__(self, rows: Sequence[TokenRow]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> TokenRow:
+        return self.rows[index]
+
+
+class FixedBatches:
+    """The planned batches, as the batch sampler of a DataLoader."""
+
+    def __init__(self, batches: Sequence[Sequence[int]], batch_size: int) -> None:
+        self.batches = batches
+        self.batch_size = batch_size
+        self.drop_last = False
+
+    def __iter__(self) -> Iterator[Sequence[int]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+class Collate:
+    """Token rows to one batch, padded on the right: input_ids, attention_mask and labels of shape (rows, length)."""
+
+    def __init__(self, pad_token: int) -> None:
+        self.pad_token = pad_token
+
+    def __call__(self, rows: Sequence[TokenRow]) -> dict[str, torch.Tensor]:
+        length = max(len(row.ids) for row in rows)
+        input_ids = torch.full((len(rows), length), self.pad_token)
+        attention_mask = torch.zeros((len(rows), length), dtype=torch.long)
+        labels = torch.full((len(rows), length), IGNORED)
+        for index, row in enumerate(rows):
+            ids, size = torch.tensor(row.ids), len(row.ids)
+            input_ids[index, :size] = ids
+            attention_mask[index, :size] = 1
+            labels[index, :size] = torch.where(torch.tensor(row.train), ids, IGNORED)
+        return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
+
+
+class SegmentTrainer(Trainer):
+    """transformers' Trainer with planned batches, and the output head computed only where a label is trained.
+
+    The loss is the mean cross-entropy (nats) over the trained tokens of a batch, as in plain TRL.
+    """
+
+    def __init__(self, *args: Any, batches: Sequence[Sequence[int]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.batches = batches
+        self.losses: list[float] = []
+
+    def get_train_dataloader(self) -> DataLoader[TokenRow]:
+        batches: Any = FixedBatches(self.batches, self.args.train_batch_size)
+        loader = DataLoader(self.train_dataset, batch_sampler=batches, collate_fn=self.data_collator)  # type: ignore[arg-type]
+        return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        targets = inputs["labels"][:, 1:]
+        columns = (targets != IGNORED).any(0).nonzero()[:, 0]
+        outputs = model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            logits_to_keep=columns,
+            use_cache=False,
+        )
+        kept = targets[:, columns]
+        wanted = kept != IGNORED
+        loss = cross_entropy(outputs.logits[wanted].float(), kept[wanted])
+        self.losses.append(loss.item())
+        return (loss, outputs) if return_outputs else loss
+
+
+class Report(TrainerCallback):
+    """Calls `progress(update, updates, loss)` after every update."""
+
+    def __init__(self, progress: Callable[[int, int, float], None]) -> None:
+        self.progress = progress
+        self.losses: list[float] = []
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.progress(state.global_step, state.max_steps, self.losses[-1])
+
+
+def train_adapter(
+    network: Any,
+    rows: Sequence[TokenRow],
+    batches: Sequence[Sequence[int]],
+    settings: TrainSettings,
+    *,
+    pad_token: int,
+    seed: int,
+    scratch: Path,
+    progress: Callable[[int, int, float], None] = lambda update, updates, loss: None,
+) -> Trained:
+    """Train the adapter of a PEFT network in place, one update a batch.
+
+    scratch: a folder that the Trainer may name but is not asked to write to.
+    """
+    set_seed(seed)
+    arguments = TrainingArguments(
+        output_dir=str(scratch),
+        max_steps=len(batches),
+        per_device_train_batch_size=settings.batch,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=round(settings.warmup * len(batches)),
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.clip,
+        optim="adamw_torch",
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        seed=seed,
+        use_cpu=next(network.parameters()).device.type == "cpu",
+    )
+    report = Report(progress)
+    trainer = SegmentTrainer(
+        model=network,
+        args=arguments,
+        train_dataset=Rows(rows),
+        data_collator=Collate(pad_token),
+        callbacks=[report],
+        batches=batches,
+    )
+    report.losses = trainer.losses
+    started = time.perf_counter()
+    network.train()
+    trainer.train()
+    network.eval()
+    visited = [rows[index] for batch in batches for index in batch]
+    return Trained(
+        losses=trainer.losses,
+        updates=len(batches),
+        tokens=sum(len(row.ids) for row in visited),
+        trained_tokens=sum(row.trained for row in visited),
+        seconds=time.perf_counter() - started,
+    )
