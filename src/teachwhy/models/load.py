@@ -162,3 +162,18 @@ def load_chat(source: ModelSource) -> Chat:
 
 def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def model_context(source: ModelSource) -> int:
+    """How many tokens the model's context holds."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(source.folder, trust_remote_code=source.trust_remote_code)
+    except Exception as error:
+        raise ModelError(
+            f"The model's configuration cannot be read: {first_line(error)}",
+            where=source.folder,
+            remedy="The folder needs a whole config.json.",
+        ) from None
+    return int(getattr(config, "max_position_embeddings", 0) or 2048)

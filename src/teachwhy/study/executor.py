@@ -1,0 +1,113 @@
+"""The local executor: a few worker processes that share out the units of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from .plan import Unit
+from .unit import Job
+
+OnMessage = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Hand:
+    """One worker process and the unit it is at."""
+
+    process: subprocess.Popen[bytes]
+    unit: Unit | None = None
+    errors: list[str] = field(default_factory=list)
+
+    def give(self, value: Any) -> None:
+        assert self.process.stdin is not None
+        pickle.dump(value, self.process.stdin)
+        self.process.stdin.flush()
+
+
+def run_units(job: Job, units: Sequence[Unit], workers: int, on_message: OnMessage) -> dict[str, str]:
+    """Run the units; returns unit name -> what went wrong, for those that failed. The others go on.
+
+    on_message: called with every message of a worker (unit, and phase/done/total/note, or finished, or failed).
+    """
+    waiting = list(units)
+    failures: dict[str, str] = {}
+    inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]] = queue.Queue()
+    hands = [start_worker(job, inbox) for _ in range(min(workers, len(waiting)))]
+    try:
+        for hand in hands:
+            give_next(hand, waiting)
+        while any(hand.unit for hand in hands):
+            hand, message = inbox.get()
+            if message is None:
+                message = lost_worker(hand)
+            if "failed" in message:
+                failures[message["unit"]] = message["failed"]
+            on_message(message)
+            if "finished" in message or "failed" in message:
+                give_next(hand, waiting)
+        for unit in waiting:
+            failures[unit.name] = "not begun: every worker had died"
+    finally:
+        for hand in hands:
+            hand.process.kill()
+            hand.process.wait()
+    return failures
+
+
+def start_worker(job: Job, inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]]) -> Hand:
+    # The maths libraries read their thread count when they are loaded, before any of our code runs.
+    threads = str(job.threads)
+    environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "teachwhy.study.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
+    hand = Hand(process)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    threading.Thread(target=keep_last_lines, args=(process.stderr, hand.errors), daemon=True).start()
+    threading.Thread(target=read_messages, args=(process.stdout, hand, inbox), daemon=True).start()
+    # A worker that is already gone is reported as lost by the thread that reads its output.
+    with contextlib.suppress(BrokenPipeError):
+        hand.give(job)
+    return hand
+
+
+def give_next(hand: Hand, waiting: list[Unit]) -> None:
+    hand.unit = None
+    if waiting and hand.process.poll() is None:
+        hand.unit = waiting.pop(0)
+        with contextlib.suppress(BrokenPipeError):
+            hand.give(hand.unit)
+
+
+def read_messages(stream: IO[bytes], hand: Hand, inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]]) -> None:
+    for line in stream:
+        inbox.put((hand, json.loads(line)))
+    inbox.put((hand, None))
+
+
+def keep_last_lines(stream: IO[bytes], lines: list[str], most: int = 20) -> None:
+    for line in stream:
+        lines.append(line.decode(errors="replace").rstrip())
+        del lines[:-most]
+
+
+def lost_worker(hand: Hand) -> dict[str, Any]:
+    code = hand.process.wait()
+    cause = "out of memory?" if code == -9 else "; ".join(hand.errors[-3:])
+    unit = hand.unit.name if hand.unit else ""
+    return {"unit": unit, "failed": f"the worker process ended with code {code} ({cause})"}

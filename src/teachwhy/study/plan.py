@@ -1,0 +1,98 @@
+"""What a study will do: its units, their stamps, and what of it is already done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ..data import find_arm
+from ..evals import find_exam
+from ..models import ModelSource
+from ..text import fingerprint
+from .folder import read_json
+from .study_file import ArmSetting, Study
+
+PACKAGES = ("teachwhy", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit of work: one (arm, seed) with its exams. seed None: an arm that is not trained."""
+
+    arm: ArmSetting
+    seed: int | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm.name}/seed-{'none' if self.seed is None else self.seed}"
+
+    @property
+    def trained(self) -> bool:
+        return self.seed is not None
+
+    @property
+    def real_seed(self) -> int:
+        """The seed that is set: the study's, moved by the arm's offset."""
+        return (self.seed or 0) + self.arm.seed_offset
+
+    def train_folder(self, run: Path) -> Path:
+        return run / "train" / self.name
+
+    def evals_folder(self, run: Path) -> Path:
+        return run / "evals" / self.name
+
+
+def plan_units(study: Study, arms: Sequence[str] | None = None, seeds: Sequence[int] | None = None) -> list[Unit]:
+    """The units in the order they are run: untrained arms, then seed by seed. Errors: an arm the study lacks."""
+    chosen = [study.arm(name) for name in arms] if arms else list(study.settings.arms)
+    trained = [setting for setting in chosen if find_arm(setting.arm).trained]
+    units = [Unit(setting, None) for setting in chosen if setting not in trained]
+    return units + [Unit(setting, seed) for seed in seeds or study.settings.seeds for setting in trained]
+
+
+def versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def study_stamp(study: Study, source: ModelSource) -> dict[str, Any]:
+    """The content that a run folder stands for; arms and seeds are left out, so that parts join in one folder."""
+    settings = study.settings.model_dump(mode="json", exclude={"arms", "seeds", "workers", "model", "name"})
+    return {
+        "name": study.settings.name,
+        "settings": settings,
+        "arms": {setting.name: setting.model_dump() for setting in study.settings.arms},
+        "model": source.fingerprint,
+        "policy": fingerprint([vars(principle) for principle in study.policy.principles]),
+        "examples": fingerprint([example.model_dump() for example in study.examples]),
+        "items": fingerprint([item.model_dump() for item in study.items]),
+    }
+
+
+def train_stamp(study: Study, source: ModelSource, unit: Unit, rows: str, environment: dict[str, Any]) -> str:
+    """Fingerprint of everything an adapter depends on. rows: hash of the arm's rows as tokens."""
+    train = study.settings.train.model_dump(mode="json")
+    return fingerprint(["train", 1, source.fingerprint, rows, train, unit.real_seed, environment])
+
+
+def evals_stamp(study: Study, unit: Unit, model: str, prompts: str, exam: str, environment: dict[str, Any]) -> str:
+    """Fingerprint of everything an arm's answers depend on. model: of the adapter, or of the base model."""
+    format = vars(study.exam_format(unit.arm))
+    answers = [[item.id, item.answers] for item in study.items]
+    return fingerprint(
+        ["evals", find_exam(exam).version, model, prompts, answers, format, study.settings.max_new_tokens, environment]
+    )
+
+
+def stamp_fits(path: Path, stamp: str) -> bool:
+    """Whether the record at `path` was made from the same content."""
+    record = read_json(path)
+    return isinstance(record, dict) and record.get("stamp") == stamp

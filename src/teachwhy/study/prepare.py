@@ -1,0 +1,163 @@
+"""From a study to what the units need: rows, tokens, rendered prompts, and the checks that must hold first."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data import Example, Row, Writing, check_overlap, check_trained, check_twins, find_arm, length_table
+from ..errors import CheckError
+from ..evals import Item
+from ..models import Chat
+from ..text import fingerprint
+from ..train.tokens import TokenRow, tokenize_rows
+from .folder import write_json, write_jsonl
+from .study_file import ArmSetting, Study
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """rows, token_rows: arm -> rows in the order of the examples. prompts: arm -> item id -> rendered conversation."""
+
+    rows: Mapping[str, Sequence[Row]]
+    token_rows: Mapping[str, Sequence[TokenRow]]
+    prompts: Mapping[str, Mapping[str, str]]
+    checks: Mapping[str, Any]
+
+    def rows_hash(self, arm: str) -> str:
+        return fingerprint([[list(row.ids), list(row.train)] for row in self.token_rows[arm]])
+
+    def prompts_hash(self, arm: str) -> str:
+        return fingerprint(self.prompts[arm])
+
+
+def prepare(study: Study, chat: Chat, context: int) -> Prepared:
+    """Rows and prompts of every arm, checked. context: tokens the model holds. Errors (CheckError): a check fails."""
+    trained = [setting for setting in study.settings.arms if find_arm(setting.arm).trained]
+    rows = {setting.name: find_arm(setting.arm).rows(study.examples, writing(study, chat, setting)) for setting in trained}
+    check_trained(rows)
+    twins = check_twins(rows)
+    overlap = check_overlap(taught_texts(study), examined_texts(study))
+    token_rows = {name: tokenize_rows(arm_rows, chat, context, name) for name, arm_rows in rows.items()}
+    prompts = {setting.name: item_prompts(study, chat, setting) for setting in study.settings.arms}
+    check_fit(study, chat, prompts, context)
+    checks = {
+        "twins": twins,
+        "overlap": overlap | {"left_out": list(study.settings.shared)},
+        "lengths": length_table(rows),
+        "tokens": {name: token_table(arm_rows) for name, arm_rows in token_rows.items()},
+        "template_hash": chat.template_hash,
+        "own_system_prompt": own_system_prompt(study, chat),
+    }
+    return Prepared(rows, token_rows, prompts, checks)
+
+
+def writing(study: Study, chat: Chat, setting: ArmSetting) -> Writing:
+    format = study.settings.format
+    return Writing(
+        prompt=lambda example: chat.prompt(conversation(example, study.settings.system), example.tools),
+        end=chat.end,
+        place=setting.reason or format.reason,
+        reason_marker=format.reason_marker,
+        action_marker=format.action_marker,
+    )
+
+
+def conversation(case: Example | Item, system: str | None) -> list[dict[str, str]]:
+    """The messages of an example or item, with the study's system prompt where it has none of its own."""
+    messages = [message.model_dump() for message in case.messages]
+    own = case.system or system
+    has_system = messages[0]["role"] == "system"
+    return ([{"role": "system", "content": own}] if own and not has_system else []) + messages
+
+
+def item_prompts(study: Study, chat: Chat, setting: ArmSetting) -> dict[str, str]:
+    """Item id -> rendered prompt; the arm `policy_in_prompt` has the policy after the system prompt."""
+    policy = study.policy.as_system_prompt() if find_arm(setting.arm).policy_in_prompt else ""
+    prompts = {}
+    for item in study.items:
+        system = "\n\n".join(part for part in (item.system or study.settings.system, policy) if part)
+        prompts[item.id] = chat.prompt(conversation(item.model_copy(update={"system": system or None}), None), item.tools)
+    return prompts
+
+
+def taught_texts(study: Study) -> dict[str, str]:
+    """Every text that a model may have read before it is examined, by name: situations and policy."""
+    texts = {f"example {example.id}": situation(example) for example in study.examples}
+    if "policy" not in study.settings.shared:
+        for principle in study.policy.principles:
+            texts[f"policy {principle.id}"] = f"{principle.rule} {principle.why} {principle.boundaries}"
+    return with_system(study, texts, study.examples, "example")
+
+
+def examined_texts(study: Study) -> dict[str, str]:
+    texts = {f"item {item.id}": situation(item) for item in study.items}
+    return with_system(study, texts, study.items, "item")
+
+
+def situation(case: Example | Item) -> str:
+    return " ".join(message.content for message in case.messages if message.role != "system")
+
+
+def with_system(
+    study: Study, texts: dict[str, str], cases: Sequence[Example] | Sequence[Item], kind: str
+) -> dict[str, str]:
+    """Adds the system prompts, unless the study declares them shared."""
+    if "system" in study.settings.shared:
+        return texts
+    own = {f"system prompt of {kind} {case.id}": case.system for case in cases if case.system}
+    return texts | own
+
+
+def check_fit(study: Study, chat: Chat, prompts: Mapping[str, Mapping[str, str]], context: int) -> None:
+    """Refuse items whose prompt and answer do not fit the model's context."""
+    for arm, by_item in prompts.items():
+        longest = max(by_item, key=lambda item: len(by_item[item]))
+        need = len(chat.tokens(by_item[longest])) + study.settings.max_new_tokens
+        if need > context:
+            raise CheckError(
+                f"The longest prompt of the arm {arm!r} needs {need} tokens with its answer; the model holds {context}.",
+                where=f"item {longest!r}",
+                remedy="Shorten the item or the policy, lower max_new_tokens, or take this arm out.",
+            )
+
+
+def token_table(rows: Sequence[TokenRow]) -> dict[str, float]:
+    """Token counts of an arm's rows: total, trained, and the quantiles of a row's length."""
+    lengths = sorted(len(row.ids) for row in rows)
+    cuts = statistics.quantiles(lengths, n=20) if len(lengths) > 1 else lengths * 19
+    return {
+        "rows": len(rows),
+        "tokens": sum(lengths),
+        "trained": sum(row.trained for row in rows),
+        "length_median": statistics.median(lengths),
+        "length_95th": round(cuts[-1], 1),
+        "length_longest": lengths[-1],
+        "cut": 0,
+    }
+
+
+def own_system_prompt(study: Study, chat: Chat) -> str | None:
+    """The system prompt that the model's template writes by itself where a conversation has none, if it does."""
+    if study.settings.system:
+        return None
+    rendered = chat.prompt([{"role": "user", "content": "x"}])
+    return rendered if "system" in rendered else None
+
+
+def write_prepared(prepared: Prepared, study: Study, run: Path) -> None:
+    """data/<arm>.jsonl, data/manifest.json and checks.json."""
+    manifest = {}
+    for arm, rows in prepared.rows.items():
+        write_jsonl(run / "data" / f"{arm}.jsonl", [row.to_json() for row in rows])
+        manifest[arm] = {
+            "examples_in": len(study.examples),
+            "rows_out": len(rows),
+            "left_out": {},
+            "sha256": prepared.rows_hash(arm),
+        }
+    write_json(run / "data" / "manifest.json", manifest)
+    write_json(run / "checks.json", prepared.checks)

@@ -1,0 +1,242 @@
+"""From stored answers to results.json: scores, rates, contrasts, and what is missing. Pure but for reading files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..data import find_arm
+from ..evals import Answer, Item, Score, as_record, find_exam
+from ..report.findings import SCHEMA_VERSION, example_answers
+from ..stats import Contrast, Observation, adjust, contrast, interval
+from .folder import read_json, read_jsonl, write_jsonl
+from .plan import Unit, plan_units, study_stamp
+from .study_file import ArmSetting, ContrastSetting, Study
+from .unit import Job
+
+Scores = Mapping[tuple[str, str], Sequence[tuple[int | None, Score]]]
+
+
+def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
+    """The results of every unit of the study that is done, as results.json holds them.
+
+    failures: unit name -> what went wrong. Nothing in the value depends on when or how fast it was made.
+    """
+    study = job.study
+    units = plan_units(study)
+    done = [unit for unit in units if job.done(unit)]
+    scores, answers = score_all(job, done)
+    families = {item.id: item for item in study.items}
+    rates = all_rates(study, scores, families)
+    return {
+        "schema": SCHEMA_VERSION,
+        "study": {
+            "name": study.settings.name,
+            "question": study.settings.question,
+            "about": study.settings.about,
+            "limits": study.settings.limits,
+            "stamp": study_stamp(study, job.source),
+        },
+        "model": {"name": study.settings.model, "fingerprint": job.source.fingerprint, **dict(job.environment)},
+        "arms": [arm_record(study, setting, units, done, failures) for setting in study.settings.arms],
+        "contrasts": all_contrasts(study, scores, families),
+        "rates": rates,
+        "competence": competence(study, rates),
+        "unscored": unscored(scores),
+        "training": [training_record(job, unit) for unit in done if unit.trained],
+        "checks": dict(job.prepared.checks),
+        "canaries": [canary_record(job, unit) for unit in done if unit.trained],
+        "metrics": metric_table(study),
+        "answers": example_answers(study.items, [arm.name for arm in study.settings.arms], answers),
+        "counts": {"examples": len(study.examples), "items": len(study.items), "principles": len(study.policy.ids)},
+    }
+
+
+def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, dict[tuple[str, int | None], list[Answer]]]:
+    """Score the stored answers of all done units and write the scores beside them.
+
+    Returns (arm, exam) -> (seed, score) and (arm, seed) -> answers.
+    """
+    items = {item.id: item for item in job.study.items}
+    scores: dict[tuple[str, str], list[tuple[int | None, Score]]] = {}
+    answers: dict[tuple[str, int | None], list[Answer]] = {}
+    for unit in done:
+        for exam in job.study.settings.exams:
+            path = unit.evals_folder(job.run) / f"{exam}.jsonl"
+            stored = [Answer(**record) for record in read_jsonl(path)]
+            format = job.study.exam_format(unit.arm)
+            found = [score for answer in stored for score in find_exam(exam).score(items[answer.item], answer, format)]
+            write_jsonl(path.with_name(f"{exam}.scores.jsonl"), [as_record(score) for score in found])
+            scores.setdefault((unit.arm.name, exam), []).extend((unit.seed, score) for score in found)
+            answers.setdefault((unit.arm.name, unit.seed), []).extend(stored)
+    return scores, answers
+
+
+def observations(
+    scores: Scores, arm: str, exam: str, metric: str, format: str, subset: Mapping[str, str], items: Mapping[str, Item]
+) -> list[Observation]:
+    """The scores of one arm on a subset of the items, as the statistics take them."""
+    return [
+        Observation(score.item, items[score.item].family, seed, score.value)
+        for seed, score in scores.get((arm, exam), ())
+        if score.metric == metric and score.format == format and in_subset(items[score.item], subset)
+    ]
+
+
+def in_subset(item: Item, subset: Mapping[str, str]) -> bool:
+    return all(getattr(item, field) == value for field, value in subset.items())
+
+
+def all_contrasts(study: Study, scores: Scores, items: Mapping[str, Item]) -> list[dict[str, Any]]:
+    """Declared contrasts, Holm-corrected together, and exploratory ones as they are."""
+    level = study.settings.level
+    declared = [compare(setting, scores, items, level) for setting in study.settings.contrasts]
+    exploratory = [compare(setting, scores, items, level) for setting in study.settings.exploratory]
+    records = []
+    for setting, found in zip(study.settings.contrasts, adjust(declared), strict=True):
+        records.append(contrast_record(setting, found, declared=True))
+    for setting, found in zip(study.settings.exploratory, exploratory, strict=True):
+        records.append(contrast_record(setting, found, declared=False))
+    return records
+
+
+def compare(setting: ContrastSetting, scores: Scores, items: Mapping[str, Item], level: float) -> Contrast:
+    treated, control = (
+        observations(scores, arm, setting.exam, setting.metric, setting.format, setting.subset, items)
+        for arm in (setting.arm, setting.versus)
+    )
+    return contrast(treated, control, level=level)
+
+
+def contrast_record(setting: ContrastSetting, found: Contrast, *, declared: bool) -> dict[str, Any]:
+    metric = next(metric for metric in find_exam(setting.exam).metrics if metric.name == setting.metric)
+    components = vars(found.components) if found.components else None
+    return {
+        "arm": setting.arm,
+        "versus": setting.versus,
+        "exam": setting.exam,
+        "metric": setting.metric,
+        "format": setting.format,
+        "subset": dict(setting.subset),
+        "higher_is_better": metric.higher_is_better,
+        "declared": declared,
+        **{name: value for name, value in vars(found).items() if name not in ("components", "per_seed")},
+        "components": components,
+        "per_seed": {str(seed): value for seed, value in found.per_seed.items()},
+    }
+
+
+def all_rates(study: Study, scores: Scores, items: Mapping[str, Item]) -> list[dict[str, Any]]:
+    """Every arm's own rate, for each metric, format, kind and distance that has items."""
+    cells = sorted({(item.kind or "", item.distance) for item in study.items})
+    rates = []
+    for (arm, exam), pairs in scores.items():
+        present = sorted({(score.metric, score.format) for _, score in pairs})
+        for metric, format in present:
+            for kind, distance in cells:
+                subset = {"distance": distance} | ({"kind": kind} if kind else {})
+                found = observations(scores, arm, exam, metric, format, subset, items)
+                if found:
+                    rates.append(rate_record(arm, exam, metric, format, subset, found, study.settings.level))
+    return rates
+
+
+def rate_record(
+    arm: str, exam: str, metric: str, format: str, subset: dict[str, str], found: list[Observation], level: float
+) -> dict[str, Any]:
+    by_seed: dict[int | None, list[float]] = {}
+    for observation in found:
+        if observation.value is not None:
+            by_seed.setdefault(observation.seed, []).append(observation.value)
+    return {
+        "arm": arm,
+        "exam": exam,
+        "metric": metric,
+        "format": format,
+        "subset": subset,
+        **vars(interval(found, level)),
+        "per_seed": {str(seed): sum(values) / len(values) for seed, values in by_seed.items()},
+    }
+
+
+def competence(study: Study, rates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For each trained arm and distance: does it do what it was taught, on cases where all agree?
+
+    An unscored answer counts as a failure here: an arm that does not answer in its format has not learned it.
+    """
+    floor = study.settings.competence
+    if floor is None:
+        return []
+    records = []
+    for rate in rates:
+        trained = find_arm(study.arm(rate["arm"]).arm).trained
+        if trained and (rate["exam"], rate["metric"], rate["format"]) == (floor.exam, floor.metric, "own"):
+            scored = 1 - rate["unscored"] / max(1, rate["items"] * max(1, rate["seeds"]) + rate["unscored"])
+            value = (rate["estimate"] or 0.0) * scored
+            records.append(
+                {
+                    "arm": rate["arm"],
+                    "subset": rate["subset"],
+                    "rate": value,
+                    "at_least": floor.at_least,
+                    "competent": value >= floor.at_least,
+                }
+            )
+    return records
+
+
+def unscored(scores: Scores) -> list[dict[str, Any]]:
+    """How many answers could not be scored, by arm, metric, format and cause."""
+    counts: Counter[tuple[str, str, str, str, str]] = Counter()
+    for (arm, exam), pairs in scores.items():
+        for _, score in pairs:
+            if score.value is None:
+                counts[arm, exam, score.metric, score.format, score.cause or "unknown"] += 1
+    names = ("arm", "exam", "metric", "format", "cause")
+    return [dict(zip(names, key, strict=True)) | {"count": count} for key, count in sorted(counts.items())]
+
+
+def arm_record(
+    study: Study, setting: ArmSetting, units: Sequence[Unit], done: Sequence[Unit], failures: Mapping[str, str]
+) -> dict[str, Any]:
+    """One arm's state: done, part, failed or not run. A failed arm is a row, never absent."""
+    mine = [unit for unit in units if unit.arm == setting]
+    finished = [unit for unit in mine if unit in done]
+    failed = {unit.name: failures[unit.name] for unit in mine if unit.name in failures}
+    state = "failed" if failed else "done" if len(finished) == len(mine) else "part" if finished else "not run"
+    kind = find_arm(setting.arm)
+    return {
+        "name": setting.name,
+        "kind": setting.arm,
+        "summary": kind.summary,
+        "trained": kind.trained,
+        "reason": study.exam_format(setting).place if kind.reasons else None,
+        "seed_offset": setting.seed_offset,
+        "state": state,
+        "seeds": [unit.seed for unit in finished],
+        "failures": failed,
+    }
+
+
+def training_record(job: Job, unit: Unit) -> dict[str, Any]:
+    record = read_json(unit.train_folder(job.run) / "train.json")
+    return {
+        "arm": unit.arm.name,
+        "seed": unit.seed,
+        "updates": record["updates"],
+        "tokens": record["tokens"],
+        "trained_tokens": record["trained_tokens"],
+        "first_loss": record["losses"][0],
+        "last_loss": record["losses"][-1],
+    }
+
+
+def canary_record(job: Job, unit: Unit) -> dict[str, Any]:
+    record = read_json(unit.evals_folder(job.run) / f"{job.study.settings.exams[0]}.json")
+    return {"arm": unit.arm.name, "seed": unit.seed, **record["canary"]}
+
+
+def metric_table(study: Study) -> list[dict[str, Any]]:
+    return [{"exam": exam, **vars(metric)} for exam in study.settings.exams for metric in find_exam(exam).metrics]

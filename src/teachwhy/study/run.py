@@ -1,0 +1,189 @@
+"""Run a study: prepare, check, train, examine, compare and report, doing only what is not done yet."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import RunError
+from ..models import choose_device, choose_dtype, find_model, load_chat
+from ..models.load import model_context
+from ..text import fingerprint
+from .executor import run_units
+from .folder import locked, read_json, write_json, write_text
+from .plan import Unit, plan_units, study_stamp, versions
+from .prepare import prepare, write_prepared
+from .results import collect
+from .study_file import Study, read_study
+from .unit import Job
+
+QUICK_ARMS = ("what", "why", "swapped")
+WORKER_MEMORY_BYTES = 3 * 2**30
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished call of `run_study`: its folder, its results, and what failed (unit name -> cause)."""
+
+    folder: Path
+    results: dict[str, Any]
+    failures: dict[str, str]
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+
+def run_study(
+    path: Path,
+    *,
+    quick: bool = False,
+    model: str | None = None,
+    arms: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    runs: Path = Path("runs"),
+    say: Say = print,
+    on_message: Callable[[dict[str, Any]], None] = lambda message: None,
+) -> Run:
+    """Run a study, or the part of it that arms and seeds name; parts of one study join in one run folder.
+
+    quick: the first seed and the arms what, why and swapped (those of them that the study has).
+    Errors (TeachwhyError): bad input, a check that does not hold, a model or folder that cannot be used.
+    """
+    study = read_study(path, overrides={"model": model} if model else None)
+    if quick:
+        arms = arms or [name for name in QUICK_ARMS if any(name == arm.name for arm in study.settings.arms)]
+        seeds = seeds or study.settings.seeds[:1]
+    units = plan_units(study, arms, seeds)
+    job = prepare_job(study, runs, say)
+    with locked(job.run, say):
+        write_start(job)
+        reuse_finished(job, units, say)
+        missing = [unit for unit in units if not job.done(unit)]
+        failures: dict[str, str] = {}
+        if missing:
+            workers = count_workers(job)
+            say(f"{len(units) - len(missing)} of {len(units)} units are done; {len(missing)} to do in {job.run}")
+            failures = run_units(job, missing, workers, on_message)
+        results = write_results(job, failures)
+    return Run(job.run, results, failures)
+
+
+def prepare_job(study: Study, runs: Path, say: Say) -> Job:
+    """Find the model, make and check the rows, and name the run folder. Writes nothing."""
+    source = find_model(
+        study.settings.model,
+        base_folder=study.folder,
+        say=say,
+        trust_remote_code=study.settings.trust_remote_code,
+    )
+    prepared = prepare(study, load_chat(source), model_context(source))
+    environment = environment_of(study)
+    stamp = fingerprint([study_stamp(study, source), environment])
+    run = runs.resolve() / study.settings.name / stamp[:8]
+    return Job(study, source, prepared, run, environment, environment["threads"])
+
+
+def environment_of(study: Study) -> dict[str, Any]:
+    """What the bytes of a result may depend on beside its inputs."""
+    from ..train.compiled import compiler_found
+
+    device = choose_device(study.settings.device)
+    workers = fitting_workers(study, device)
+    compile = study.settings.train.compile
+    return {
+        "device": device,
+        "dtype": choose_dtype(study.settings.dtype, device),
+        "threads": max(1, (os.cpu_count() or 1) // workers),
+        "compile": compiler_found() and device == "cpu" if compile is None else compile,
+        "torch": versions()["torch"],
+        "transformers": versions()["transformers"],
+    }
+
+
+def fitting_workers(study: Study, device: str) -> int:
+    """Workers at once: one a core on a CPU while memory lasts, one on any other device."""
+    if study.settings.workers:
+        return study.settings.workers
+    if device != "cpu":
+        return 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(os.cpu_count() or 1, memory // WORKER_MEMORY_BYTES, 4))
+
+
+def count_workers(job: Job) -> int:
+    return fitting_workers(job.study, job.environment["device"])
+
+
+def write_start(job: Job) -> None:
+    """The resolved study and the rows, before any work. Errors: a folder that belongs to another study."""
+    stamp = study_stamp(job.study, job.source) | {"environment": dict(job.environment)}
+    record = job.run / "study.json"
+    before = read_json(record)
+    if before is not None and before.get("stamp") != stamp:
+        raise RunError(
+            "This run folder belongs to another study.", where=str(job.run), remedy="Give another one with --runs DIR."
+        )
+    if before is None or not (job.run / "checks.json").exists():
+        write_text(job.run / "study.yaml", resolved_yaml(job.study))
+        write_json(job.run / "policy.json", [vars(principle) for principle in job.study.policy.principles])
+        write_prepared(job.prepared, job.study, job.run)
+        write_json(record, {"stamp": stamp, "fingerprint": fingerprint(stamp), "versions": versions()})
+
+
+def resolved_yaml(study: Study) -> str:
+    import yaml
+
+    return yaml.safe_dump(study.settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def reuse_finished(job: Job, units: Sequence[Unit], say: Say) -> None:
+    """Take over adapters and answers of other runs of this study that were made from the same content."""
+    siblings = sorted(path for path in job.run.parent.iterdir() if path.is_dir() and path != job.run)
+    for unit in units:
+        for sibling in siblings:
+            other = Job(job.study, job.source, job.prepared, sibling, job.environment, job.threads)
+            if unit.trained and not job.trained(unit) and other.trained(unit):
+                copy_folder(unit.train_folder(sibling), unit.train_folder(job.run))
+                say(f"{unit.name}: took the adapter over from {sibling.name}")
+            if not job.examined(unit) and other.examined(unit):
+                copy_folder(unit.evals_folder(sibling), unit.evals_folder(job.run))
+                say(f"{unit.name}: took the answers over from {sibling.name}")
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(source, temporary)
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+
+
+def write_results(job: Job, failures: dict[str, str]) -> dict[str, Any]:
+    """results.json and report.html from what is stored."""
+    from ..report import render_report
+
+    results = collect(job, failures)
+    write_json(job.run / "results.json", results)
+    write_text(job.run / "report.html", render_report(results, timings=timings(job)))
+    return results
+
+
+def timings(job: Job) -> dict[str, Any]:
+    """Seconds of each finished unit, for the page alone: results.json holds nothing that differs between runs."""
+    found = {}
+    for unit in plan_units(job.study):
+        train = read_json(unit.train_folder(job.run) / "train.json") or {}
+        exams = [read_json(unit.evals_folder(job.run) / f"{exam}.json") or {} for exam in job.study.settings.exams]
+        if job.done(unit):
+            found[unit.name] = {
+                "train": train.get("seconds", 0.0),
+                "exams": sum(exam.get("seconds", 0.0) for exam in exams),
+            }
+    return {"units": found, "written": time.strftime("%Y-%m-%d %H:%M", time.gmtime()) + " UTC"}

@@ -1,0 +1,212 @@
+"""One unit of work: train the adapter of one (arm, seed), then sit its exams. Runs inside a worker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..evals import Item, answer_requests, as_record, find_exam
+from ..models import LanguageModel, ModelSource, attach_new, load_model, load_weights, load_with_adapter
+from ..text import fingerprint
+from ..train.settings import plan_batches
+from .folder import folder_error, read_json, write_json, write_jsonl
+from .plan import Unit, evals_stamp, stamp_fits, train_stamp, versions
+from .prepare import Prepared
+from .study_file import Study
+
+Tell = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything the workers of one run share. environment: what the bytes of a result may depend on."""
+
+    study: Study
+    source: ModelSource
+    prepared: Prepared
+    run: Path
+    environment: Mapping[str, Any]
+    threads: int
+
+    def train_stamp(self, unit: Unit) -> str:
+        return train_stamp(
+            self.study, self.source, unit, self.prepared.rows_hash(unit.arm.name), dict(self.environment)
+        )
+
+    def evals_stamp(self, unit: Unit, exam: str) -> str:
+        model = self.train_stamp(unit) if unit.trained else self.source.fingerprint
+        prompts = self.prepared.prompts_hash(unit.arm.name)
+        return evals_stamp(self.study, unit, model, prompts, exam, dict(self.environment))
+
+    def trained(self, unit: Unit) -> bool:
+        return not unit.trained or stamp_fits(unit.train_folder(self.run) / "train.json", self.train_stamp(unit))
+
+    def examined(self, unit: Unit) -> bool:
+        folder = unit.evals_folder(self.run)
+        exams = self.study.settings.exams
+        return all(stamp_fits(folder / f"{exam}.json", self.evals_stamp(unit, exam)) for exam in exams)
+
+    def done(self, unit: Unit) -> bool:
+        return self.trained(unit) and self.examined(unit)
+
+
+class Worker:
+    """Runs units one after another; keeps the network it trains, so that it is loaded and compiled once."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.model: LanguageModel | None = None
+        self.network: Any = None
+
+    def run(self, unit: Unit, tell: Tell) -> None:
+        import torch
+
+        torch.set_num_threads(self.job.threads)
+        if not self.job.trained(unit):
+            self.train(unit, tell)
+        if not self.job.examined(unit):
+            self.examine(unit, tell)
+
+    def prepare_network(self) -> tuple[LanguageModel, Any]:
+        """The base model with an adapter attached, compiled where asked."""
+        if self.model is None:
+            settings = self.job.study.settings
+            environment = self.job.environment
+            self.model = load_model(self.job.source, device=environment["device"], dtype=environment["dtype"])
+            train = settings.train
+            self.network = attach_new(self.model, rank=train.rank, alpha=train.alpha, targets=train.targets, seed=0)
+            if environment["compile"]:
+                from ..train.compiled import compile_layers
+
+                compile_layers(self.network)
+        return self.model, self.network
+
+    def step_zero(self, seed: int) -> Path:
+        """The folder of the adapter every arm of this seed starts from; made the first time."""
+        folder = self.job.run / "train" / "step0" / f"seed-{seed}"
+        train = self.job.study.settings.train
+        stamp = fingerprint(["step0", self.job.source.fingerprint, train.rank, train.alpha, train.targets, seed])
+        if not stamp_fits(folder / "step0.json", stamp):
+            fresh = load_model(self.job.source, device="cpu", dtype=self.job.environment["dtype"])
+            network = attach_new(fresh, rank=train.rank, alpha=train.alpha, targets=train.targets, seed=seed)
+            save_folder(folder, lambda place: network.save_pretrained(place), "step0.json", {"stamp": stamp, "seed": seed})
+        return folder
+
+    def train(self, unit: Unit, tell: Tell) -> None:
+        from ..train.supervised import train_adapter
+
+        tell("loading", 0, 1, "")
+        job = self.job
+        start = self.step_zero(unit.real_seed)
+        model, network = self.prepare_network()
+        load_weights(network, start)
+        rows = job.prepared.token_rows[unit.arm.name]
+        train = job.study.settings.train
+        batches = plan_batches(
+            [row.shared for row in rows], batch=train.batch, epochs=train.epochs, seed=unit.real_seed
+        )
+        trained = train_adapter(
+            network,
+            rows,
+            batches,
+            train,
+            pad_token=model.chat.pad_token,
+            seed=unit.real_seed,
+            scratch=job.run / "train" / ".scratch",
+            progress=lambda update, updates, loss: tell("training", update, updates, f"loss {loss:.2f}"),
+        )
+        record = {
+            "stamp": job.train_stamp(unit),
+            "arm": unit.arm.model_dump(),
+            "seed": unit.seed,
+            "real_seed": unit.real_seed,
+            "settings": train.model_dump(),
+            "rows": job.prepared.rows_hash(unit.arm.name),
+            "batches": fingerprint(batches),
+            "template_hash": model.chat.template_hash,
+            "model": asdict(job.source) | {"folder": ""},
+            "environment": dict(job.environment),
+            "versions": versions(),
+            **asdict(trained),
+        }
+        save_folder(unit.train_folder(job.run), lambda place: network.save_pretrained(place), "train.json", record)
+
+    def examine(self, unit: Unit, tell: Tell) -> None:
+        tell("loading", 0, 1, "")
+        job, environment = self.job, self.job.environment
+        canary: dict[str, float] = {}
+        prompts = job.prepared.prompts[unit.arm.name]
+        if unit.trained:
+            probe = prompts[job.study.items[0].id] + job.study.examples[0].action
+            model, found = load_with_adapter(
+                job.source,
+                unit.train_folder(job.run),
+                device=environment["device"],
+                dtype=environment["dtype"],
+                probe=probe,
+            )
+            canary = asdict(found)
+        else:
+            model = load_model(job.source, device=environment["device"], dtype=environment["dtype"])
+        for exam in job.study.settings.exams:
+            if not stamp_fits(unit.evals_folder(job.run) / f"{exam}.json", job.evals_stamp(unit, exam)):
+                self.sit(unit, exam, model, job.study.items, prompts, canary, tell)
+
+    def sit(
+        self,
+        unit: Unit,
+        exam: str,
+        model: LanguageModel,
+        items: Sequence[Item],
+        prompts: Mapping[str, str],
+        canary: dict[str, float],
+        tell: Tell,
+    ) -> None:
+        """Answers of one exam, stored once; the stamp is written last."""
+        job, folder = self.job, unit.evals_folder(self.job.run)
+        format = job.study.exam_format(unit.arm)
+        started = time.perf_counter()
+        answers = answer_requests(
+            model,
+            find_exam(exam).requests(items, format),
+            prompts,
+            format,
+            max_new_tokens=job.study.settings.max_new_tokens,
+            progress=lambda done, total: tell(exam, done, total, ""),
+        )
+        write_jsonl(folder / f"{exam}.jsonl", [as_record(answer) for answer in answers])
+        stamp = {
+            "stamp": job.evals_stamp(unit, exam),
+            "exam": exam,
+            "version": find_exam(exam).version,
+            "canary": canary,
+            "template_hash": model.chat.template_hash,
+            "environment": dict(job.environment),
+            "versions": versions(),
+            "seconds": time.perf_counter() - started,
+        }
+        write_json(folder / f"{exam}.json", stamp)
+
+
+def save_folder(folder: Path, save: Callable[[str], Any], record_name: str, record: dict[str, Any]) -> None:
+    """Write a whole folder under a temporary name and rename it; an old one is replaced."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        save(str(temporary))
+        write_json(temporary / record_name, record)
+        if folder.exists():
+            if read_json(folder / record_name) == record:
+                return
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    except OSError as error:
+        raise folder_error(error, folder) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,72 @@
+"""A worker process: reads a job and units from its standard input, tells of its progress on standard output.
+
+Started as `python -m teachwhy.study.worker`. It ends the moment its standard input closes, so it dies with the
+process that started it, whatever killed that one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import queue
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..errors import TeachwhyError
+from .plan import Unit
+from .unit import Job, Worker
+
+
+def main() -> None:
+    # Whatever a library prints must not mix with the messages.
+    messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    job: Job = pickle.load(sys.stdin.buffer)
+    units: queue.Queue[Unit] = queue.Queue()
+    threading.Thread(target=read_units, args=(sys.stdin.buffer, units), daemon=True).start()
+    worker = Worker(job)
+    while True:
+        unit = units.get()
+        send(messages, unit=unit.name, **run_unit(worker, unit, messages))
+
+
+def read_units(stream: BinaryIO, units: queue.Queue[Unit]) -> None:
+    while True:
+        try:
+            units.put(pickle.load(stream))
+        except (EOFError, pickle.UnpicklingError):
+            os._exit(0)
+
+
+def run_unit(worker: Worker, unit: Unit, messages: Any) -> dict[str, Any]:
+    """Run one unit; a failure is a message, not the end of the worker."""
+
+    def tell(phase: str, done: int, total: int, note: str) -> None:
+        send(messages, unit=unit.name, phase=phase, done=done, total=total, note=note)
+
+    try:
+        worker.run(unit, tell)
+    except TeachwhyError as error:
+        return {"failed": str(error)}
+    except Exception as error:
+        log = Path(worker.job.run) / "logs" / f"{unit.name.replace('/', '-')}.txt"
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(traceback.format_exc(), encoding="utf-8")
+        except OSError:
+            traceback.print_exc()
+        return {"failed": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} (see {log})"}
+    return {"finished": True}
+
+
+def send(messages: Any, **fields: Any) -> None:
+    messages.write(json.dumps(fields) + "\n")
+    messages.flush()
+
+
+if __name__ == "__main__":
+    main()
