@@ -1,7 +1,31 @@
 """Studies: the study file, the plan, the run folder, and running one from end to end."""
 
+from .ask import ask_run
 from .plan import Unit, plan_units
-from .run import Run, prepare_job, run_study
+from .prepare import prepare
+from .run import Run, prepare_job, report_study, run_study
+from .starter import write_starter
 from .study_file import Study, StudySettings, read_study, study_path
+from .unit import Job
+from .views import check_anything, plan_study, show_row, study_status
 
-__all__ = ["Run", "Study", "StudySettings", "Unit", "plan_units", "prepare_job", "read_study", "run_study", "study_path"]
+__all__ = [
+    "Job",
+    "Run",
+    "Study",
+    "StudySettings",
+    "Unit",
+    "ask_run",
+    "check_anything",
+    "plan_study",
+    "plan_units",
+    "prepare",
+    "prepare_job",
+    "read_study",
+    "report_study",
+    "run_study",
+    "show_row",
+    "study_path",
+    "study_status",
+    "write_starter",
+]

@@ -134,7 +134,8 @@ def write_start(job: Job) -> None:
         write_text(job.run / "study.yaml", resolved_yaml(job.study))
         write_json(job.run / "policy.json", [vars(principle) for principle in job.study.policy.principles])
         write_prepared(job.prepared, job.study, job.run)
-        write_json(record, {"stamp": stamp, "fingerprint": fingerprint(stamp), "versions": versions()})
+        about = {"study_file": str(job.study.path.resolve()), "model": job.study.settings.model}
+        write_json(record, {"stamp": stamp, "fingerprint": fingerprint(stamp), "versions": versions(), **about})
 
 
 def resolved_yaml(study: Study) -> str:
@@ -163,6 +164,15 @@ def copy_folder(source: Path, target: Path) -> None:
     shutil.copytree(source, temporary)
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)
+
+
+def report_study(path: Path, *, model: str | None = None, runs: Path = Path("runs"), say: Say = print) -> Run:
+    """Score the stored answers of a study again and write results and report anew."""
+    job = prepare_job(read_study(path, overrides={"model": model} if model else None), runs, say)
+    if not (job.run / "study.json").exists():
+        raise RunError("This study has no run yet.", where=str(job.run), remedy=f"teachwhy run {path}")
+    with locked(job.run, say):
+        return Run(job.run, write_results(job, {}), {})
 
 
 def write_results(job: Job, failures: dict[str, str]) -> dict[str, Any]:

@@ -1,0 +1,215 @@
+"""The command line: thin, each command one call into the rooms below."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from .errors import TeachwhyError
+
+app = typer.Typer(
+    name="teachwhy",
+    help="Does teaching a model why, and not only what, make it behave better where the rules are silent?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+StudyPath = Annotated[Path, typer.Argument(help="A study.yaml, or the folder that holds it.")]
+RunsFolder = Annotated[Path, typer.Option("--runs", help="Where run folders are kept.")]
+Model = Annotated[Optional[str], typer.Option("--model", help="Another model than the study's own.")]
+Arms = Annotated[Optional[str], typer.Option("--arms", help="Only these arms, separated by commas.")]
+Seeds = Annotated[Optional[str], typer.Option("--seeds", help="Only these seeds, separated by commas.")]
+Quick = Annotated[bool, typer.Option("--quick", help="One seed, and the arms what, why and swapped.")]
+
+
+def main() -> None:
+    """Entry point: an error the user can act on is printed without a traceback, with exit code 2."""
+    try:
+        app()
+    except TeachwhyError as error:
+        typer.secho(str(error), err=True, fg="red")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("Stopped. What is finished is kept; run the same command again to go on.", err=True)
+        sys.exit(130)
+
+
+@app.command()
+def run(
+    study: StudyPath,
+    quick: Quick = False,
+    model: Model = None,
+    arms: Arms = None,
+    seeds: Seeds = None,
+    runs: RunsFolder = Path("runs"),
+) -> None:
+    """Run a study: train every arm, sit the exams, compare, report. Stop it at any time and run it again."""
+    from .progress import RunProgress
+    from .report import result_table
+    from .study import run_study
+
+    with RunProgress() as progress:
+        done = run_study(
+            study,
+            quick=quick,
+            model=model,
+            arms=names(arms),
+            seeds=numbers(seeds),
+            runs=runs,
+            say=progress.say,
+            on_message=progress.message,
+        )
+    typer.echo(result_table(done.results))
+    typer.echo(f"\nreport: {done.report}")
+    for unit, cause in done.failures.items():
+        typer.secho(f"failed: {unit}: {cause}", err=True, fg="red")
+    if done.failures:
+        sys.exit(1)
+
+
+@app.command()
+def plan(
+    study: StudyPath,
+    quick: Quick = False,
+    model: Model = None,
+    arms: Arms = None,
+    seeds: Seeds = None,
+    runs: RunsFolder = Path("runs"),
+    measure: Annotated[bool, typer.Option(help="Time a few updates and answers for the estimate.")] = True,
+) -> None:
+    """What a run would do: arms, rows, tokens, updates, minutes, and what is already done. Trains nothing."""
+    from .study import plan_study
+
+    typer.echo(
+        plan_study(
+            study,
+            quick=quick,
+            model=model,
+            arms=names(arms),
+            seeds=numbers(seeds),
+            runs=runs,
+            measure=measure,
+            say=to_stderr,
+        )
+    )
+
+
+@app.command()
+def status(study: StudyPath, model: Model = None, runs: RunsFolder = Path("runs")) -> None:
+    """Which units of a study are done, which are not, and whether a run is at work."""
+    from .study import study_status
+
+    typer.echo(study_status(study, model=model, runs=runs, say=to_stderr))
+
+
+@app.command()
+def report(study: StudyPath, model: Model = None, runs: RunsFolder = Path("runs")) -> None:
+    """Score the stored answers again and write results.json and report.html anew. Samples nothing."""
+    from .report import result_table
+    from .study import report_study
+
+    done = report_study(study, model=model, runs=runs, say=to_stderr)
+    typer.echo(result_table(done.results))
+    typer.echo(f"\nreport: {done.report}")
+
+
+@app.command()
+def ask(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a study that has one.")],
+    prompt: Annotated[str, typer.Argument(help="What to ask.")],
+    arms: Arms = None,
+    seed: Annotated[Optional[int], typer.Option(help="Which seed's adapters; the lowest where none is given.")] = None,
+    runs: RunsFolder = Path("runs"),
+) -> None:
+    """Put one prompt to every arm of a run and print the answers side by side."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from .study import ask_run
+
+    table = Table("arm", "answer", show_lines=True, title=None)
+    for arm, answer in ask_run(run_folder, prompt, arms=names(arms), seed=seed, runs=runs, say=to_stderr):
+        table.add_row(plain(arm), plain(answer))
+    Console().print(table)
+
+
+@app.command()
+def show(
+    study: StudyPath,
+    arm: Annotated[str, typer.Option(help="Which arm's row.")] = "why",
+    row: Annotated[int, typer.Option(min=1, help="Which row, counted from 1.")] = 1,
+    model: Model = None,
+) -> None:
+    """Print one training row, with the text that the loss counts told apart from the text it does not."""
+    from .study import show_row
+
+    for segment in show_row(study, arm=arm, row=row, model=model, say=to_stderr):
+        mark = "trained" if segment.train else "not trained"
+        typer.secho(f"[{segment.kind}: {mark}]", dim=True)
+        body = segment.text.replace("\n", "\n  ")
+        typer.secho(f"{'+' if segment.train else ' '} {body}", fg="green" if segment.train else None)
+
+
+@app.command()
+def check(policy: Annotated[Path, typer.Argument(help="A policy file, or a study.")]) -> None:
+    """Say what is missing or doubtful in a policy; for a study, check also examples, items, twins and overlap."""
+    from .study import check_anything
+
+    found = check_anything(policy, say=to_stderr)
+    for finding in found:
+        typer.echo(f"{policy}, line {finding.line}: {finding.level}: {finding.message}")
+    errors = sum(finding.level == "error" for finding in found)
+    typer.echo(f"{errors} errors, {len(found) - errors} warnings")
+    if errors:
+        sys.exit(2)
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="A new folder for the study.")]) -> None:
+    """Write a commented study that runs as it stands."""
+    from .study import write_starter
+
+    for path in write_starter(folder):
+        typer.echo(f"wrote {path}")
+    typer.echo(f"next: teachwhy run {folder}")
+
+
+@app.command()
+def arms() -> None:
+    """List the arms a study may have."""
+    from .data import ARMS
+
+    width = max(len(name) for name in ARMS)
+    for arm in ARMS.values():
+        needs = f" (needs {', '.join(arm.needs)})" if arm.needs else ""
+        typer.echo(f"{arm.name:{width}}  {arm.summary}{needs}")
+
+
+def names(text: str | None) -> list[str] | None:
+    return [part.strip() for part in text.split(",") if part.strip()] if text else None
+
+
+def numbers(text: str | None) -> list[int] | None:
+    found = names(text)
+    try:
+        return [int(part) for part in found] if found else None
+    except ValueError:
+        raise typer.BadParameter("seeds are whole numbers separated by commas", param_hint="--seeds") from None
+
+
+def plain(text: str) -> Any:
+    """Text for a rich table that is not read as markup."""
+    from rich.text import Text
+
+    return Text(text)
+
+
+to_stderr: Callable[[str], None] = lambda text: typer.echo(text, err=True)  # noqa: E731
+
+if __name__ == "__main__":
+    main()

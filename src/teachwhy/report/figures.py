@@ -1,0 +1,210 @@
+"""The figures of the page: rows of points and intervals, drawn by matplotlib as SVG that follows the page's colours."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+WIDE, NARROW = 720, 328  # pixels; the page shows the one that fits, so that text is never scaled down
+INK, ACCENT, FAINT = "#000001", "#000002", "#000003"
+COLOURS = {INK: "currentColor", ACCENT: "var(--accent)", FAINT: "var(--faint)"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a figure. text: its numbers in words. weak: drawn as a cross (below the floor)."""
+
+    label: str
+    detail: str
+    text: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    seeds: Sequence[float] = ()
+    families: Sequence[float] = ()
+    weak: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    title: str
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The scale of all panels of a figure, and the line they are read against."""
+
+    low: float
+    high: float
+    ticks: Sequence[float]
+    tick_labels: Sequence[str]
+    line: float | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things stand, in pixels: labels left of the strip in a wide figure, above it in a narrow one."""
+
+    width: int
+    left: int
+    right: int
+    row: int
+    strip: int
+
+    @property
+    def narrow(self) -> bool:
+        return self.width == NARROW
+
+
+def matplotlib_found() -> bool:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def draw(name: str, panels: Sequence[Panel], axis: Axis) -> dict[str, str]:
+    """The figure for wide and narrow screens, each one `<svg>` element. name: unique on the page, a word."""
+    detailed = any(row.detail for panel in panels for row in panel.rows)
+    wide = Layout(WIDE, left=196, right=128, row=38 if detailed else 32, strip=0)
+    narrow = Layout(NARROW, left=10, right=10, row=72 if detailed else 58, strip=36 if detailed else 22)
+    return {
+        "wide": svg(f"{name}-wide", panels, axis, wide),
+        "narrow": svg(f"{name}-narrow", panels, axis, narrow),
+    }
+
+
+def svg(name: str, panels: Sequence[Panel], axis: Axis, layout: Layout) -> str:
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    title, foot = 30, 34
+    heights = [(title if panel.title else 8) + layout.row * len(panel.rows) + foot for panel in panels]
+    height = sum(heights)
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # the user's own style must not change the bytes
+        matplotlib.rcParams.update(
+            {"svg.fonttype": "none", "svg.hashsalt": name, "text.parse_math": False, "font.size": 12, "text.color": INK}
+        )
+        figure = Figure(figsize=(layout.width / 72, height / 72), dpi=72)
+        FigureCanvasSVG(figure)
+        figure.patch.set_visible(False)
+        top = 0
+        for panel, panel_height in zip(panels, heights, strict=True):
+            body = top + (title if panel.title else 8)
+            if panel.title:
+                figure.text(0, 1 - (top + 18) / height, panel.title, fontsize=13, fontweight="bold", va="baseline")
+            draw_panel(figure, panel, axis, layout, body, height)
+            top += panel_height
+        target = io.StringIO()
+        figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return for_page(target.getvalue(), name, layout.width, height)
+
+
+def draw_panel(figure: Any, panel: Panel, axis: Axis, layout: Layout, top: int, height: int) -> None:
+    """One panel whose y axis counts pixels downwards from its top."""
+    body = layout.row * len(panel.rows)
+    strip_width = layout.width - layout.left - layout.right
+    axes = figure.add_axes(
+        (layout.left / layout.width, 1 - (top + body) / height, strip_width / layout.width, body / height)
+    )
+    axes.set_xlim(axis.low, axis.high)
+    axes.set_ylim(body, 0)
+    axes.patch.set_visible(False)
+    axes.yaxis.set_visible(False)
+    for side in ("left", "right", "top"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(FAINT)
+    axes.set_xticks(axis.ticks, axis.tick_labels, fontsize=11)
+    axes.tick_params(axis="x", color=FAINT, labelcolor=INK, length=4)
+    if axis.line is not None:
+        axes.axvline(axis.line, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    for number, row in enumerate(panel.rows):
+        draw_row(axes, row, layout.row * number + layout.strip, layout.row - layout.strip)
+        write_row(figure, row, layout, top + layout.row * number, height)
+
+
+def draw_row(axes: Any, row: Row, top: float, height: float) -> None:
+    """Estimate and interval, seeds below them, families as a rug below those."""
+    middle = top + height * (0.34 if row.families else 0.42)
+    if row.families:
+        lines = [top + height * 0.76 - 3.5, top + height * 0.76 + 3.5]
+        axes.vlines(list(row.families), *lines, color=FAINT, linewidth=1.2, clip_on=False)
+    if row.low is not None and row.high is not None:
+        axes.plot([row.low, row.high], [middle, middle], color=ACCENT, linewidth=2, clip_on=False)
+        for end in (row.low, row.high):
+            axes.plot([end, end], [middle - 4, middle + 4], color=ACCENT, linewidth=2, clip_on=False)
+    if row.seeds:
+        below = [middle + 9] * len(row.seeds)
+        circle = {"marker": "o", "markersize": 4.5, "markerfacecolor": "none", "markeredgecolor": INK}
+        axes.plot(list(row.seeds), below, linestyle="none", clip_on=False, **circle)
+    if row.value is not None:
+        axes.plot([row.value], [middle], linestyle="none", clip_on=False, **point(row))
+
+
+def point(row: Row) -> dict[str, Any]:
+    """A filled square with an interval, an open diamond without one, a cross below the floor."""
+    if row.weak:
+        return {"marker": "x", "markersize": 9, "markeredgecolor": INK, "markeredgewidth": 2.5}
+    if row.low is None:
+        return {"marker": "D", "markersize": 7, "markerfacecolor": "none", "markeredgecolor": ACCENT, "markeredgewidth": 1.8}
+    return {"marker": "s", "markersize": 8, "markerfacecolor": ACCENT, "markeredgecolor": ACCENT}
+
+
+def write_row(figure: Any, row: Row, layout: Layout, top: float, height: int) -> None:
+    """The label, its detail and the numbers: beside the strip, or above it in a narrow figure."""
+
+    def write(x: float, y: float, text: str, side: str, **style: Any) -> None:
+        figure.text(x / layout.width, 1 - y / height, text, ha=side, va="baseline", **style)
+
+    first = top + (16 if layout.narrow or row.detail else layout.row * 0.42 + 4)
+    write(0, first, row.label, "left", fontsize=12.5)
+    if row.detail:
+        write(0, first + 14, row.detail, "left", fontsize=11, color=FAINT)
+    number = top + 16 if layout.narrow else top + layout.row * (0.34 if row.families else 0.42) + 4
+    write(layout.width, number, row.text, "right", fontsize=12)
+
+
+def for_page(source: str, name: str, width: int, height: float) -> str:
+    """A matplotlib SVG made fit to stand inside a page: own ids, the page's font and colours, nothing from outside."""
+    body = re.sub(r"<(metadata|style)\b.*?</\1>", "", source[source.index("<svg") :], flags=re.DOTALL)
+    body = re.sub(r"<svg\b[^>]*>", "", body, count=1)
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r'xlink:href="#', f'href="#{name}-', body)
+    body = re.sub(r"url\(#", f"url(#{name}-", body)
+    body = re.sub(r"font: ((?:bold |\d+ )?)([\d.]+px) [^;\"]*", set_font, body)
+    for colour, value in COLOURS.items():
+        body = body.replace(colour, value)
+    # Two SVGs stand for one figure and the page shows one of them; the figure around them carries the words.
+    opening = f'<svg viewBox="0 0 {width} {height:g}" style="max-width: {width}px" aria-hidden="true" focusable="false">'
+    return opening + re.sub(r"\n\s*", "\n", body).strip()
+
+
+def set_font(match: re.Match[str]) -> str:
+    weight, size = match[1].strip(), match[2]
+    return f"font-size: {size}" + (f"; font-weight: {weight}" if weight else "")
+
+
+def rate_axis(line: float | None = None) -> Axis:
+    """From 0 to 1, the scale of a share."""
+    return Axis(-0.02, 1.02, (0, 0.25, 0.5, 0.75, 1), ("0", ".25", ".50", ".75", "1"), line)
+
+
+def difference_axis(rows: Sequence[Row]) -> Axis:
+    """Symmetric about zero and wide enough for every point, so that a null result looks like one."""
+    values = [value for row in rows for value in (row.value, row.low, row.high, *row.seeds, *row.families)]
+    reach = max([0.1, *(abs(value) for value in values if value is not None)])
+    limit = math.ceil(reach * 10 - 1e-9) / 10
+    step = next(step for step in (0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5, limit) if limit / step <= 4)
+    count = math.floor(limit / step + 1e-9)
+    ticks = [step * place for place in range(-count, count + 1)]
+    labels = [f"{tick:+.2f}".replace("+0.", "+.").replace("-0.", "−.").replace("-", "−") for tick in ticks]
+    labels[count] = "0"
+    return Axis(-limit * 1.03, limit * 1.03, ticks, labels, line=0)

@@ -1,0 +1,311 @@
+"""How results are put into words and numbers: estimates, intervals, verdicts and warnings, for page and table alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..evals import DISTANCES
+
+NONE = "–"
+MINUS = "−"
+UNSCORED_WARNING = 0.05
+BY_CHOICE = "_by_choice"
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric as it was declared: the exam it belongs to, and the kinds of items that the contrasts name."""
+
+    exam: str
+    metric: str
+    kinds: frozenset[str]
+
+    def holds(self, rate: Record) -> bool:
+        kind = rate["subset"].get("kind", "")
+        return (rate["exam"], rate["metric"]) == (self.exam, self.metric) and (not self.kinds or kind in self.kinds)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a declared contrast says. shown: whether a difference counts as shown. `x` in a sentence is a name."""
+
+    name: str
+    number: str
+    shown: bool
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Warning:
+    """Something that a reader must know before the verdict."""
+
+    title: str
+    points: tuple[str, ...]
+    meaning: str
+
+
+# Numbers
+
+
+def share(value: float | None) -> str:
+    """A number without its leading zero, to two digits (three where two would hide that it is not zero): .52, −.004."""
+    if value is None:
+        return NONE
+    digits = 3 if 0 < abs(value) < 0.005 else 2
+    text = f"{abs(value):.{digits}f}"
+    return (MINUS if value < 0 else "") + (text.removeprefix("0") if abs(value) < 1 else text)
+
+
+def signed(value: float | None) -> str:
+    """A difference with its sign: +.21, −.05, .00."""
+    return ("+" if value is not None and value > 0 else "") + share(value)
+
+
+def p_value(p: float | None) -> str:
+    if p is None:
+        return NONE
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def p_phrase(p: float) -> str:
+    return f"p {p_value(p)}" if p < 0.001 else f"p = {p_value(p)}"
+
+
+def bracket(low: float | None, high: float | None) -> str:
+    return NONE if low is None or high is None else f"[{share(low)}, {share(high)}]"
+
+
+def percent(value: float) -> str:
+    """A share as whole percent, never rounded to none or all: under 1%, 12%, over 99%."""
+    if 0 < value < 0.01:
+        return "under 1%"
+    if 0.99 < value < 1:
+        return "over 99%"
+    return f"{value:.0%}"
+
+
+def level_text(level: float) -> str:
+    return f"{100 * level:g}%"
+
+
+# Names
+
+
+def spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def subset_label(subset: Mapping[str, str]) -> str:
+    """conflict, new wording: the kind first, then the distance, then the rest as field: value."""
+    known = [spaced(subset[field]) for field in ("kind", "distance") if subset.get(field)]
+    rest = [f"{field}: {value}" for field, value in sorted(subset.items()) if field not in ("kind", "distance")]
+    return ", ".join(known + rest) or "all items"
+
+
+def subset_order(subset: Mapping[str, str]) -> tuple[str, int, str]:
+    distance = subset.get("distance", "")
+    return subset.get("kind", ""), DISTANCES.index(distance) if distance in DISTANCES else len(DISTANCES), distance
+
+
+def subsets_of(records: Iterable[Record]) -> list[dict[str, str]]:
+    """The different subsets of these records, by kind and then from near to far."""
+    found: list[dict[str, str]] = []
+    for record in records:
+        if record["subset"] not in found:
+            found.append(record["subset"])
+    return sorted(found, key=subset_order)
+
+
+def contrast_name(contrast: Record) -> str:
+    return f"{contrast['arm']} {MINUS} {contrast['versus']}"
+
+
+def format_label(format: str) -> str:
+    return "own format" if format == "own" else "off-format"
+
+
+def seed_label(seed: object) -> str:
+    return "untrained" if seed in (None, "None") else f"seed {seed}"
+
+
+def metric_of(results: Record, exam: str, metric: str) -> Record:
+    """The metric's record; a name alone where results.json does not list it."""
+    for record in results["metrics"]:
+        if (record["exam"], record["name"]) == (exam, metric):
+            return record
+    return {"exam": exam, "name": metric, "meaning": "", "higher_is_better": None}
+
+
+def declared_measures(results: Record) -> list[Measure]:
+    """The metrics of the declared contrasts in their order; where none is declared, the first metric there is."""
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for contrast in results["contrasts"]:
+        if contrast["declared"]:
+            kinds.setdefault((contrast["exam"], contrast["metric"]), []).append(contrast["subset"].get("kind", ""))
+    if not kinds and results["metrics"]:
+        kinds[results["metrics"][0]["exam"], results["metrics"][0]["name"]] = [""]
+    # A contrast over every kind opens the measure to all of them.
+    return [Measure(*key, frozenset() if "" in named else frozenset(named)) for key, named in kinds.items()]
+
+
+# Verdicts
+
+
+def verdict(contrast: Record, results: Record) -> Verdict:
+    """What a declared contrast says, computed from its numbers."""
+    shown, finding = find(contrast, results)
+    number = NONE if contrast["estimate"] is None else signed(contrast["estimate"])
+    if contrast["low"] is not None:
+        number += f" {bracket(contrast['low'], contrast['high'])}"
+    sentences = [finding, *claim(contrast, results), *cautions(contrast, results, shown)]
+    return Verdict(contrast_name(contrast), number, shown, tuple(sentences))
+
+
+def find(contrast: Record, results: Record) -> tuple[bool, str]:
+    """Whether a difference counts as shown, and the sentence that says so."""
+    low, high, adjusted = contrast["low"], contrast["high"], contrast["p_adjusted"]
+    alpha = 1 - contrast["level"]
+    if contrast["estimate"] is None:
+        return False, f"Nothing could be compared: {why_no_interval(contrast)}."
+    if low is None:
+        return False, f"No interval is claimed: {why_no_interval(contrast)}. No difference counts as shown."
+    if low <= 0 <= high:
+        return False, f"No difference was shown; the interval still allows from {signed(low)} to {signed(high)}."
+    if adjusted is not None and adjusted > alpha:
+        return False, (
+            f"No difference counts as shown: the interval leaves out 0, but after Holm's correction over the declared "
+            f"contrasts {p_phrase(adjusted)}, above {share(alpha)}."
+        )
+    return True, f"A difference was shown: {direction(contrast, results)}."
+
+
+def why_no_interval(contrast: Record) -> str:
+    return str(contrast["covers"]).removeprefix("no interval: ")
+
+
+def direction(contrast: Record, results: Record) -> str:
+    """Which arm is higher, and what that means by the metric's direction."""
+    first, second = contrast["arm"], contrast["versus"]
+    higher, lower = (first, second) if contrast["estimate"] > 0 else (second, first)
+    if contrast["higher_is_better"] is None:
+        return f"`{higher}` scores higher than `{lower}`, which is a preference and neither better nor worse"
+    better, worse = (higher, lower) if contrast["higher_is_better"] else (lower, higher)
+    return f"`{better}` does better than `{worse}`"
+
+
+def claim(contrast: Record, results: Record) -> list[str]:
+    """What the interval covers, the p values, and what was measured."""
+    sentences = []
+    if contrast["low"] is not None:
+        sentences.append(f"The {level_text(contrast['level'])} interval covers {contrast['covers']}.")
+    if contrast["p_adjusted"] is not None:
+        tested = sum(other["declared"] and other["p"] is not None for other in results["contrasts"])
+        over = f"Holm over {tested} declared contrasts" if tested > 1 else "the one declared contrast with a p"
+        sentences.append(f"Adjusted {p_phrase(contrast['p_adjusted'])} ({over}).")
+    metric = metric_of(results, contrast["exam"], contrast["metric"])
+    measured = f"`{contrast['metric']}`" + (f", {metric['meaning']}" if metric["meaning"] else "")
+    sentences.append(f"Measured: {measured}; {subset_label(contrast['subset'])}, {format_label(contrast['format'])}.")
+    return sentences
+
+
+def cautions(contrast: Record, results: Record, shown: bool) -> list[str]:
+    """What weakens this contrast in particular: arms below the floor, and unscored answers."""
+    sentences = []
+    distance = contrast["subset"].get("distance")
+    below = [
+        f"`{record['arm']}` ({subset_label(record['subset'])})"
+        for record in results["competence"]
+        if record["arm"] in (contrast["arm"], contrast["versus"])
+        and not record["competent"]
+        and distance in (None, record["subset"].get("distance"))
+    ]
+    if below:
+        sentences.append(f"Below the competence floor: {', '.join(below)}; so this contrast means little.")
+    bounds = contrast["bounds"]
+    if shown and contrast["unscored"] and bounds and bounds[0] <= 0 <= bounds[1]:
+        sentences.append(
+            f"{contrast['unscored']} answers are unscored; had they all gone one way, the estimate could lie anywhere "
+            f"from {signed(bounds[0])} to {signed(bounds[1])}."
+        )
+    return sentences
+
+
+# Warnings
+
+
+def warnings(results: Record) -> list[Warning]:
+    found = [floor_warning(results), failed_warning(results), unfinished_warning(results), unscored_warning(results)]
+    return [warning for warning in found if warning]
+
+
+def floor_warning(results: Record) -> Warning | None:
+    below = [record for record in results["competence"] if not record["competent"]]
+    if not below:
+        return None
+    arms = list(dict.fromkeys(record["arm"] for record in below))
+    points = [f"`{arm}`: {floor_point(record for record in below if record['arm'] == arm)}" for arm in arms]
+    return Warning(
+        f"Below the competence floor of {share(below[0]['at_least'])}",
+        tuple(points),
+        "These arms do not do reliably what they were taught, on cases where everything agrees. "
+        "Their other scores there mean little.",
+    )
+
+
+def floor_point(records: Iterable[Record]) -> str:
+    return "; ".join(f"{share(record['rate'])} on {subset_label(record['subset'])}" for record in records)
+
+
+def failed_warning(results: Record) -> Warning | None:
+    failed = [arm for arm in results["arms"] if arm["state"] == "failed"]
+    points = [f"`{arm['name']}`: {', '.join(arm['failures'])}" for arm in failed]
+    meaning = "What failed is missing from every number below; the causes stand under “What failed”."
+    return Warning("Failed arms", tuple(points), meaning) if points else None
+
+
+def unfinished_warning(results: Record) -> Warning | None:
+    points = [
+        f"`{arm['name']}`: " + ("not run" if arm["state"] == "not run" else f"only {seeds_label(arm['seeds'])}")
+        for arm in results["arms"]
+        if arm["state"] in ("part", "not run")
+    ]
+    return Warning("Not finished", tuple(points), "This page shows a part of the study.") if points else None
+
+
+def seeds_label(seeds: Sequence[int | None]) -> str:
+    return ", ".join(seed_label(seed) for seed in seeds) or "no seed"
+
+
+def unscored_warning(results: Record) -> Warning | None:
+    shares = {arm["name"]: unscored_share(results, arm) for arm in results["arms"]}
+    points = [f"`{name}`: {percent(value)} of its answers" for name, value in shares.items() if value > UNSCORED_WARNING]
+    return Warning(
+        f"More than {percent(UNSCORED_WARNING)} of the answers could not be scored",
+        tuple(points),
+        "Unscored answers are neither right nor wrong: they are left out of the rates, counted beside them, and listed "
+        "by cause under “What failed”.",
+    ) if points else None
+
+
+def unscored_share(results: Record, arm: Record) -> float:
+    """The share of an arm's generated answers in its own format that could not be scored."""
+    asked = lost = 0
+    for rate in results["rates"]:
+        if rate["arm"] == arm["name"] and rate["format"] == "own" and not rate["metric"].endswith(BY_CHOICE):
+            asked += max(cell_items(results, rate) * len(arm["seeds"]), rate["unscored"])
+            lost += rate["unscored"]
+    return lost / asked if asked else 0.0
+
+
+def cell_items(results: Record, rate: Record) -> int:
+    """How many items a rate was asked on: a rate counts those it scored, and the fullest rate of the cell counts most."""
+    stem = rate["metric"].removesuffix(BY_CHOICE)
+    return max(
+        other["items"]
+        for other in results["rates"]
+        if (other["exam"], other["subset"]) == (rate["exam"], rate["subset"])
+        and other["metric"].removesuffix(BY_CHOICE) == stem
+    )

@@ -1,0 +1,70 @@
+"""Put one prompt to every arm of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..data import Example, find_arm
+from ..errors import RunError
+from ..models import LanguageModel, generate, load_model, load_with_adapter
+from .folder import read_json
+from .plan import Unit, plan_units
+from .prepare import conversation
+from .run import Say, prepare_job
+from .study_file import read_study, study_path
+from .unit import Job
+
+
+def ask_run(
+    path: Path, prompt: str, *, arms: Sequence[str] | None, seed: int | None, runs: Path, say: Say
+) -> Iterator[tuple[str, str]]:
+    """(arm, answer) for each arm of a run that is trained, or needs no training. path: a run folder or a study."""
+    job = job_of(path, runs, say)
+    units = plan_units(job.study, arms, None if seed is None else [seed])
+    first: dict[str, Unit] = {}
+    for unit in units:
+        if job.trained(unit):
+            first.setdefault(unit.arm.name, unit)
+    if not first:
+        raise RunError("No arm of this run is trained yet.", where=str(job.run), remedy="Run the study first.")
+    for name, unit in first.items():
+        yield name, answer(job, unit, prompt)
+
+
+def job_of(path: Path, runs: Path, say: Say) -> Job:
+    """The job of a study, or of the study that a run folder was made from."""
+    if (path / "study.json").is_file():
+        record = read_json(path / "study.json")
+        source = Path(record["study_file"])
+        if not source.is_file():
+            raise RunError("The study of this run is no longer where it was.", where=str(source))
+        job = prepare_job(read_study(source, overrides={"model": record["model"]}), path.resolve().parent.parent, say)
+        if job.run != path.resolve():
+            raise RunError(
+                "The study or its model has changed since this run was made.",
+                where=str(path),
+                remedy=f"Run the study again; it would go to {job.run}.",
+            )
+        return job
+    if study_path(path).is_file():
+        return prepare_job(read_study(path), runs, say)
+    raise RunError("This is neither a run folder nor a study.", where=str(path), remedy="Give runs/<study>/<fingerprint>.")
+
+
+def answer(job: Job, unit: Unit, prompt: str) -> str:
+    """One arm's greedy answer, with the study's system prompt and, for policy_in_prompt, the policy."""
+    model = load_unit(job, unit)
+    policy = job.study.policy.as_system_prompt() if find_arm(unit.arm.arm).policy_in_prompt else ""
+    system = "\n\n".join(part for part in (job.study.settings.system, policy) if part)
+    case = Example.model_validate({"id": "asked", "prompt": prompt, "action": "-"})
+    rendered = model.chat.prompt(conversation(case, system or None))
+    return generate(model, [rendered], max_new_tokens=4 * job.study.settings.max_new_tokens)[0].strip()
+
+
+def load_unit(job: Job, unit: Unit) -> LanguageModel:
+    device, dtype = job.environment["device"], job.environment["dtype"]
+    if not unit.trained:
+        return load_model(job.source, device=device, dtype=dtype)
+    folder = unit.train_folder(job.run)
+    return load_with_adapter(job.source, folder, device=device, dtype=dtype, probe="A probe of a few words.")[0]

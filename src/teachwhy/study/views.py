@@ -1,0 +1,164 @@
+"""Looking without running: a study's plan, its status, one of its rows, and whether its inputs hold."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+
+from ..data import Segment, find_arm
+from ..errors import InputError, unknown_name
+from ..models import find_model, load_chat
+from ..models.load import model_context
+from ..policy import Finding, check_policy
+from ..train.settings import plan_batches
+from .plan import Unit, plan_units
+from .prepare import prepare, writing
+from .run import QUICK_ARMS, Say, count_workers, prepare_job
+from .study_file import read_study, study_path
+from .unit import Job, Worker
+
+MEASURED_UPDATES = 3
+MEASURED_ITEMS = 16
+
+
+def plan_study(
+    path: Path,
+    *,
+    quick: bool = False,
+    model: str | None = None,
+    arms: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    runs: Path,
+    measure: bool = True,
+    say: Say,
+) -> str:
+    """A table of what a run would do, with minutes estimated from a few timed updates and answers."""
+    study = read_study(path, overrides={"model": model} if model else None)
+    if quick:
+        arms = arms or [name for name in QUICK_ARMS if any(name == arm.name for arm in study.settings.arms)]
+        seeds = seeds or study.settings.seeds[:1]
+    job = prepare_job(study, runs, say)
+    units = plan_units(study, arms, seeds)
+    speed = measure_speed(job, units, say) if measure and any(not job.done(unit) for unit in units) else None
+    lines = [f"{'unit':28} {'rows':>5} {'updates':>7} {'tokens':>8} {'minutes':>8}  state"]
+    total = 0.0
+    for unit in units:
+        tokens, updates = training_size(job, unit)
+        minutes = unit_minutes(job, unit, tokens, speed) if speed else None
+        total += minutes or 0.0
+        state = "done" if job.done(unit) else "trained, not examined" if unit.trained and job.trained(unit) else "to do"
+        rows = len(job.prepared.token_rows.get(unit.arm.name, ()))
+        shown = "" if minutes is None else f"{minutes:8.1f}"
+        lines.append(f"{unit.name:28} {rows:5} {updates:7} {tokens:8} {shown:>8}  {state}")
+    if speed:
+        workers = min(count_workers(job), max(1, len(units)))
+        lines.append(
+            f"\nabout {total / workers:.0f} minutes with {workers} workers at once "
+            f"(measured: {speed['train']:.0f} training tokens/s, {speed['exam']:.1f} items/s in one worker)"
+        )
+    lines.append(f"run folder: {job.run}")
+    return "\n".join(lines)
+
+
+def training_size(job: Job, unit: Unit) -> tuple[int, int]:
+    """Tokens and updates of a unit's training; zeros for an arm that is not trained."""
+    if not unit.trained:
+        return 0, 0
+    rows = job.prepared.token_rows[unit.arm.name]
+    train = job.study.settings.train
+    lengths = [row.shared for row in rows]
+    batches = plan_batches(lengths, batch=train.batch, epochs=train.epochs, seed=unit.real_seed)
+    return sum(len(rows[index].ids) for batch in batches for index in batch), len(batches)
+
+
+def measure_speed(job: Job, units: Sequence[Unit], say: Say) -> dict[str, float]:
+    """Training tokens and examined items a second in one worker, from a few of each. Compiling is not counted."""
+    import torch
+
+    from ..evals import answer_requests, find_exam
+    from ..train.supervised import train_adapter
+
+    say("measuring a few updates and answers ...")
+    torch.set_num_threads(job.threads)
+    worker = Worker(job)
+    model, network = worker.prepare_network()
+    arm = next((unit.arm for unit in units if unit.trained), units[0].arm)
+    train_speed = float("inf")
+    if find_arm(arm.arm).trained:
+        rows = job.prepared.token_rows[arm.name]
+        train = job.study.settings.train
+        batches = plan_batches([row.shared for row in rows], batch=train.batch, epochs=train.epochs, seed=0)
+        for part in (batches[:1], batches[: MEASURED_UPDATES]):
+            done = train_adapter(
+                network, rows, part, train, pad_token=model.chat.pad_token, seed=0, scratch=job.run / "train" / ".scratch"
+            )
+        train_speed = done.tokens / done.seconds
+    format = job.study.exam_format(arm)
+    items = job.study.items[:MEASURED_ITEMS]
+    requests = find_exam(job.study.settings.exams[0]).requests(items, format)
+    started = time.perf_counter()
+    answer_requests(
+        model, requests, job.prepared.prompts[arm.name], format, max_new_tokens=job.study.settings.max_new_tokens
+    )
+    return {"train": train_speed, "exam": len(items) / (time.perf_counter() - started)}
+
+
+def unit_minutes(job: Job, unit: Unit, tokens: int, speed: dict[str, float]) -> float:
+    """Estimated minutes of what is left of a unit."""
+    training = 0.0 if job.trained(unit) else tokens / speed["train"]
+    exams = 0.0 if job.examined(unit) else len(job.study.items) * len(job.study.settings.exams) / speed["exam"]
+    return (training + exams) / 60
+
+
+def study_status(path: Path, *, model: str | None, runs: Path, say: Say) -> str:
+    """One line a unit, and whether a run is at work."""
+    job = prepare_job(read_study(path, overrides={"model": model} if model else None), runs, say)
+    units = plan_units(job.study)
+    lines = [f"{unit.name:28} {'done' if job.done(unit) else 'trained' if job.trained(unit) and unit.trained else '-'}" for unit in units]
+    done = sum(job.done(unit) for unit in units)
+    lines.append(f"\n{done} of {len(units)} units done; {'a run is at work' if at_work(job.run) else 'no run is at work'}")
+    lines.append(f"run folder: {job.run}")
+    return "\n".join(lines)
+
+
+def at_work(run: Path) -> bool:
+    """Whether another process holds the run folder's lock."""
+    try:
+        with (run / ".lock").open("r") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+def show_row(path: Path, *, arm: str, row: int, model: str | None, say: Say) -> tuple[Segment, ...]:
+    """The segments of one training row, counted from 1."""
+    study = read_study(path, overrides={"model": model} if model else None)
+    setting = study.arm(arm)
+    if not find_arm(setting.arm).trained:
+        trained = [other.name for other in study.settings.arms if find_arm(other.arm).trained]
+        raise unknown_name("trained arm", arm, trained)
+    source = find_model(study.settings.model, base_folder=study.folder, say=say)
+    rows = find_arm(setting.arm).rows(study.examples, writing(study, load_chat(source), setting))
+    if row > len(rows):
+        raise InputError(f"There is no row {row}; the arm {arm!r} has {len(rows)}.", remedy="Rows count from 1.")
+    return rows[row - 1].segments
+
+
+def check_anything(path: Path, *, say: Say) -> list[Finding]:
+    """The findings of a policy file; for a study everything that a run checks before it trains."""
+    if not path.is_dir() and path.suffix not in (".yaml", ".yml"):
+        return check_policy(path)
+    study = read_study(path)
+    source = find_model(study.settings.model, base_folder=study.folder, say=say)
+    checks = prepare(study, load_chat(source), model_context(source)).checks
+    say(f"twins: {checks['twins']['rows']} rows in {len(checks['twins']['arms'])} arms are twins")
+    say(f"overlap: none in {checks['overlap']['taught_texts']} taught and {checks['overlap']['examined_texts']} examined texts")
+    return check_policy(study_path(path).parent / study.settings.policy)
+
+
