@@ -24,6 +24,7 @@ RunsFolder = Annotated[Path, typer.Option("--runs", help="Where run folders are 
 Model = Annotated[Optional[str], typer.Option("--model", help="Another model than the study's own.")]
 Arms = Annotated[Optional[str], typer.Option("--arms", help="Only these arms, separated by commas.")]
 Seeds = Annotated[Optional[str], typer.Option("--seeds", help="Only these seeds, separated by commas.")]
+INTERRUPTED = 130  # what typer exits with after Ctrl-C
 Quick = Annotated[bool, typer.Option("--quick", help="One seed, and the arms what, why and swapped.")]
 
 
@@ -34,9 +35,16 @@ def main() -> None:
     except TeachwhyError as error:
         typer.secho(str(error), err=True, fg="red")
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("Stopped. What is finished is kept; run the same command again to go on.", err=True)
-        sys.exit(130)
+    except ModuleNotFoundError as error:
+        typer.secho(f"This needs {error.name}.\n  next:  pip install 'teachwhy[train]'", err=True, fg="red")
+        sys.exit(2)
+    except OSError as error:
+        typer.secho(str(storage_error(error)), err=True, fg="red")
+        sys.exit(2)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            typer.echo("Stopped. What is finished is kept; run the same command again to go on.", err=True)
+        raise
 
 
 @app.command()
@@ -188,6 +196,14 @@ def arms() -> None:
     for arm in ARMS.values():
         needs = f" (needs {', '.join(arm.needs)})" if arm.needs else ""
         typer.echo(f"{arm.name:{width}}  {arm.summary}{needs}")
+
+
+def storage_error(error: OSError) -> TeachwhyError:
+    return TeachwhyError(
+        f"A file or folder cannot be used: {error.strerror or error}.",
+        where=str(error.filename or ""),
+        remedy="Check that it is there, that you may use it, and that the disk has room.",
+    )
 
 
 def names(text: str | None) -> list[str] | None:

@@ -71,6 +71,11 @@ def unknown_name(kind: str, name: str, valid: Iterable[str], *, where: str = "")
     return InputError(f"There is no {kind} named {name!r}.", where=where, remedy=f"{hint}Valid: {listed(names)}.")
 
 
+def first_line(error: Exception) -> str:
+    """The first line of another library's message, or the error's kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
 def listed(names: Sequence[str], most: int = 20) -> str:
     """Names joined by commas, cut after `most`."""
     shown = ", ".join(names[:most])

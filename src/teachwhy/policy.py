@@ -11,6 +11,7 @@ from .errors import InputError, Place
 from .text import content_words, load_yaml, read_text
 
 HEADING = re.compile(r"^##\s+(?P<id>[A-Za-z0-9_-]+)\s*(?::\s*(?P<title>.*))?$")
+OTHER_HEADING = re.compile(r"^##(?!#)")
 LABEL = re.compile(r"^(Rule|Why|Boundaries):\s*(.*)$")
 RESTATED_SHARE = 0.7
 
@@ -91,17 +92,17 @@ def parse_policy(text: str, path: Path) -> Policy:
             if heading:
                 principles.append(assemble(heading, parts))
             heading, parts, label = (match["id"], match["title"] or match["id"], number), {}, None
-        elif match := LABEL.match(line):
-            label = match[1]
-            parts.setdefault(label, []).append(match[2])
-        elif label and line.strip():
-            parts[label].append(line.strip())
-        elif line.startswith("## "):
+        elif OTHER_HEADING.match(line):
             raise InputError(
                 f"The heading {line!r} has no id.",
                 where=str(Place(path, number)),
                 remedy="Write `## id: Title`; an id has letters, digits, - and _.",
             )
+        elif match := LABEL.match(line):
+            label = match[1]
+            parts.setdefault(label, []).append(match[2])
+        elif label and line.strip() and not line.startswith("#"):
+            parts[label].append(line.strip())
         else:
             label = None
     if heading:

@@ -21,16 +21,48 @@ STOP_WORDS = frozenset(
 )
 
 
+class UniqueKeys(yaml.SafeLoader):
+    """YAML in which a name given twice is an error; plain YAML would silently drop the first value."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key.value!r} stands twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def read_text(path: Path) -> str:
-    """A UTF-8 text file. Errors: missing, unreadable, empty, or another encoding (with the line)."""
+    """A UTF-8 text file. Errors: missing, unreadable, empty, a line too long, or not UTF-8 text (with the line)."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
         raise InputError("This file does not exist.", where=str(path), remedy="Check the path.") from None
-    except OSError as error:
-        raise InputError(f"This file cannot be read: {error.strerror}.", where=str(path)) from None
+    except IsADirectoryError:
+        raise InputError("This is a folder, not a file.", where=str(path), remedy="Name the file in it.") from None
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"This file cannot be read: {cause}.", where=str(path), remedy="Check the path and its permissions."
+        ) from None
     if not raw.strip():
         raise InputError("This file is empty.", where=str(path), remedy="Fill it, or take it out of the study.")
+    for number, line in enumerate(raw.split(b"\n"), 1):
+        if len(line) > LONGEST_LINE_BYTES:
+            raise InputError(
+                f"This line has {len(line):,} bytes; the longest allowed has {LONGEST_LINE_BYTES:,}.",
+                where=str(Place(path, number)),
+                remedy="Is a newline missing?",
+            )
+        if b"\0" in line:
+            raise InputError(
+                "This file holds null bytes, so it is not UTF-8 text.",
+                where=str(Place(path, number)),
+                remedy="Save it again as UTF-8 (not as UTF-16).",
+            )
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -43,11 +75,15 @@ def read_text(path: Path) -> str:
 def load_yaml(text: str, path: Path, first_line: int = 1) -> dict[str, Any]:
     """A YAML mapping; `first_line` is the line of the file on which `text` begins."""
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = yaml.load(text, Loader=UniqueKeys)
+    except RecursionError:
+        raise InputError(
+            "This YAML is nested too deeply to be read.", where=str(path), remedy="Close what is opened; is a ] missing?"
+        ) from None
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + first_line if mark else None
-        problem = getattr(error, "problem", None) or "not valid YAML"
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
         raise InputError(
             f"This YAML cannot be read: {problem}.",
             where=str(Place(path, line)),
@@ -56,7 +92,11 @@ def load_yaml(text: str, path: Path, first_line: int = 1) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise InputError("This YAML is not a mapping of names to values.", where=str(Place(path, first_line)))
+        raise InputError(
+            "This YAML is not a mapping of names to values.",
+            where=str(Place(path, first_line)),
+            remedy="Write `name: value` lines.",
+        )
     return value
 
 
@@ -66,14 +106,9 @@ def jsonl_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         where = str(Place(path, number))
-        if len(line) > LONGEST_LINE_BYTES:
-            raise InputError(
-                f"This line has {len(line):,} characters; the longest allowed is {LONGEST_LINE_BYTES:,}.",
-                where=where,
-                remedy="One JSON object a line; is a newline missing?",
-            )
         try:
-            value = json.loads(line)
+            value = json.loads(line, object_pairs_hook=unique_fields, parse_constant=refuse_constant)
+            canonical(value).encode()
         except json.JSONDecodeError as error:
             raise InputError(
                 f"This line is not JSON: {error.msg} at character {error.colno}.",
@@ -81,10 +116,34 @@ def jsonl_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 remedy="Each line must be one whole JSON object.",
             ) from None
         except RecursionError:
-            raise InputError("This line is nested too deeply to be read.", where=where) from None
+            raise InputError(
+                "This line is nested too deeply to be read.", where=where, remedy="Close what is opened; is a ] missing?"
+            ) from None
+        except UnicodeEncodeError:
+            raise InputError(
+                "This line holds half a character (a lone surrogate such as \\ud83d).",
+                where=where,
+                remedy="Write the whole character, as itself.",
+            ) from None
+        except ValueError as error:
+            raise InputError(f"This line cannot be read: {error}.", where=where, remedy="Mend that line.") from None
         if not isinstance(value, dict):
             raise InputError("This line is JSON but not an object.", where=where, remedy='Write {"field": ...}.')
         yield number, value
+
+
+def unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object's fields; one that stands twice is an error, since plain JSON would drop the first value."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the field {twice!r} stands twice in one object")
+    return fields
+
+
+def refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def words(text: str) -> list[str]:

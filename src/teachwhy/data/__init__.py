@@ -2,7 +2,7 @@
 
 from .arms import ARMS, Arm, arm, find_arm
 from .checks import check_overlap, check_trained, check_twins, length_table
-from .example import Example, Message, read_examples, short_forms
+from .example import Example, Message, Text, read_examples, short_forms
 from .reading import field_error, read_records, validated
 from .rows import Row, Segment, Writing
 
@@ -13,6 +13,7 @@ __all__ = [
     "Message",
     "Row",
     "Segment",
+    "Text",
     "Writing",
     "arm",
     "check_overlap",

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ..errors import InputError, Place
 from .reading import read_records
 
 TEXTS_BESIDE = ("reason", "swapped", "mention", "neutral", "paraphrase")
+
+
+def not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("it is blank")
+    return text
+
+
+Text = Annotated[str, AfterValidator(not_blank)]
 
 
 class Message(BaseModel):
@@ -20,7 +29,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     role: str = Field(pattern="^(system|user|assistant|tool)$")
-    content: str = Field(min_length=1)
+    content: Text
 
 
 class Example(BaseModel):
@@ -28,19 +37,19 @@ class Example(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: str = Field(min_length=1, description="Unique in the study.")
+    id: Text = Field(description="Unique in the study.")
     principle: str = Field("", description="Id of the policy's principle that decides the case.")
     domain: str = Field("", description="The field of life or work the case is from.")
     system: str | None = Field(None, description="System prompt; without it the study's own is used.")
     tools: list[dict[str, Any]] | None = Field(None, description="Tool definitions, JSON schema.")
     messages: list[Message] = Field(min_length=1, description="The conversation up to the response.")
     decision: str | None = Field(None, description="One word for what is decided, such as help or decline.")
-    action: str = Field(min_length=1, description="The response without any reasoning.")
-    reason: str | None = Field(None, description="The true reason; where `mention` is given, without naming the fact.")
-    swapped: str | None = Field(None, description="Another fact and reason that fit the same action.")
-    mention: str | None = Field(None, description="The deciding fact restated, nothing justified.")
-    neutral: str | None = Field(None, description="Text of the same length that justifies nothing.")
-    paraphrase: str | None = Field(None, description="The action said again.")
+    action: Text = Field(description="The response without any reasoning.")
+    reason: Text | None = Field(None, description="The true reason; where `mention` is given, without naming the fact.")
+    swapped: Text | None = Field(None, description="Another fact and reason that fit the same action.")
+    mention: Text | None = Field(None, description="The deciding fact restated, nothing justified.")
+    neutral: Text | None = Field(None, description="Text of the same length that justifies nothing.")
+    paraphrase: Text | None = Field(None, description="The action said again.")
     note: str | None = Field(None, description="For the reader; never trained on.")
 
     @model_validator(mode="before")

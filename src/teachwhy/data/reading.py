@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from ..errors import InputError, Place, listed, unknown_name
 from ..text import jsonl_objects
-
 
 Record = TypeVar("Record", bound=BaseModel)
 Prepare = Callable[[dict[str, Any], Path, int], dict[str, Any]]
@@ -52,15 +51,26 @@ def validated(model: type[Record], fields: dict[str, Any], place: Place) -> Reco
 
 
 def field_error(error: ValidationError, model: type[BaseModel], place: Place) -> InputError:
-    first = error.errors()[0]
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     field = ".".join(str(part) for part in first["loc"])
     where = str(Place(place.file, place.row, field or place.field, place.identifier))
-    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-        return unknown_name("field", field, valid_fields(model), where=where)
+    known = valid_fields(model_at(model, first["loc"][:-1]))
+    if first["type"] == "extra_forbidden":
+        return unknown_name("field", str(first["loc"][-1]), known, where=where)
     if first["type"] == "missing":
-        return InputError(f"The field {field!r} is missing.", where=where, remedy=f"Fields: {listed(valid_fields(model))}.")
+        return InputError(f"The field {field!r} is missing.", where=where, remedy=f"Fields: {listed(known)}.")
     message = first["msg"].removeprefix("Value error, ")
     return InputError(f"A field does not hold what it must: {message}.", where=where, remedy="Mend that field.")
+
+
+def model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
+    """The model that a pydantic error's path leads to; positions in lists and keys of mappings are passed over."""
+    for part in path:
+        if part in model.model_fields:
+            annotation = model.model_fields[str(part)].annotation
+            inner = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+            model = next((kind for kind in inner if issubclass(kind, BaseModel)), model)
+    return model
 
 
 def valid_fields(model: type[BaseModel]) -> list[str]:

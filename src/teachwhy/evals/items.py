@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..data import Message, read_records, short_forms
+from ..data import Message, Text, read_records, short_forms
 from ..errors import InputError, listed
+from ..text import words
 
 DISTANCES = ("plain", "near", "far_domain", "far_principle", "seen_wording", "new_wording")
 
@@ -20,8 +22,8 @@ class Fact(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    states: str = Field(min_length=1, description="The words of the prompt that state it.")
-    decision: str = Field(min_length=1)
+    states: Text = Field(description="The words of the prompt that state it.")
+    decision: Text
 
 
 class Item(BaseModel):
@@ -29,9 +31,9 @@ class Item(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: str = Field(min_length=1, description="Unique in the study.")
-    family: str = Field(min_length=1, description="The unit the statistics resample.")
-    pair: str = Field(min_length=1, description="Shared by exactly two items, minimal twins.")
+    id: Text = Field(description="Unique in the study.")
+    family: Text = Field(description="The unit the statistics resample.")
+    pair: Text = Field(description="Shared by exactly two items, minimal twins.")
     principle: str = Field("", description="Id of the policy's principle that decides the case.")
     distance: str = Field(description="How far the item is from the examples.")
     kind: str | None = Field(None, description="A label of the pair, such as conflict or agree.")
@@ -59,6 +61,10 @@ class Item(BaseModel):
         for decision in named:
             if decision not in self.answers:
                 raise ValueError(f"the decision {decision!r} has no text in `answers`")
+        said = {decision: f" {' '.join(words(action))} " for decision, action in self.answers.items()}
+        for one, other in permutations(said, 2):
+            if said[one] in said[other] or not said[one].strip():
+                raise ValueError(f"the answer of {one!r} stands inside that of {other!r}; a reader could not tell them apart")
         return self
 
     @property

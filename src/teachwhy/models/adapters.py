@@ -30,12 +30,19 @@ class Canary:
         return self.peft != self.base and abs(self.merged - self.peft) <= CANARY_TOLERANCE * max(1.0, abs(self.peft))
 
 
-def attach_new(model: LanguageModel, *, rank: int, alpha: int, targets: Sequence[str] | str, seed: int) -> Any:
-    """A PEFT network with a fresh adapter; the same seed gives the same weights to the bit."""
+def attach_new(
+    model: LanguageModel, *, rank: int, alpha: int, targets: Sequence[str] | str, seed: int, layers: int | None = None
+) -> Any:
+    """A PEFT network with a fresh adapter, on the last `layers` decoder layers or on all.
+
+    The same seed gives the same weights to the bit. Errors (ModelError): targets the model does not have.
+    """
     from peft import LoraConfig, get_peft_model
     from transformers import set_seed
 
     set_seed(seed)
+    if layers is not None:
+        targets = names_in_last_layers(model.network, targets, layers)
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
@@ -51,6 +58,21 @@ def attach_new(model: LanguageModel, *, rank: int, alpha: int, targets: Sequence
             where="`train.targets` in the study file",
             remedy="Use `all-linear`, or names of this model's linear layers.",
         ) from None
+
+
+def names_in_last_layers(network: Any, targets: Sequence[str] | str, layers: int) -> list[str]:
+    """Full names of the linear layers to adapt in the last `layers` decoder layers."""
+    from torch.nn import Linear
+
+    total = network.config.num_hidden_layers
+    last = {str(index) for index in range(total - layers, total)}
+    return [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, Linear)
+        and last & set(name.split("."))
+        and (targets == "all-linear" or name.rsplit(".", 1)[-1] in targets)
+    ]
 
 
 def load_weights(network: Any, folder: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from ..errors import ModelError
+from ..errors import ModelError, first_line
 
 PROBE = "teachwhy-probe"
 
@@ -21,6 +21,12 @@ class Chat:
                 "This model's tokenizer has no chat template.",
                 where=str(tokenizer.name_or_path),
                 remedy="Use an instruction-tuned model, or put a chat_template.jinja beside its tokenizer.",
+            )
+        if tokenizer.eos_token is None:
+            raise ModelError(
+                "This model's tokenizer names no token that ends a text.",
+                where=str(tokenizer.name_or_path),
+                remedy="Give it an `eos_token` in tokenizer_config.json.",
             )
         self.tokenizer = tokenizer
         if tokenizer.pad_token_id is None:
@@ -41,7 +47,8 @@ class Chat:
             )
         except Exception as error:
             raise ModelError(
-                f"The model's chat template cannot render this conversation: {str(error).splitlines()[0]}",
+                f"The model's chat template cannot render this conversation: {first_line(error)}",
+                where=str(self.tokenizer.name_or_path),
                 remedy="Some templates refuse a system prompt, or two messages of one role in a row.",
             ) from None
 

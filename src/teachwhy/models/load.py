@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelError
+from ..errors import ModelError, first_line
 from ..text import fingerprint
 from .bundled import fetch_bundled
 from .chat import Chat
@@ -54,6 +54,7 @@ def find_model(
             folder = convert_gguf(path, say=say)
             return ModelSource(name, str(folder), folder_fingerprint(folder))
         if path.is_dir() and (path / "config.json").is_file():
+            check_weights(path)
             return ModelSource(name, str(path.resolve()), folder_fingerprint(path), trust_remote_code)
         if path.exists():
             raise ModelError(
@@ -64,6 +65,24 @@ def find_model(
     if name.endswith(".gguf") or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError("There is no model at this path.", where=name, remedy="Check `model:` in the study file.")
     return ModelSource(name, name, fingerprint(["hub", name, hub_commit(name, trust_remote_code)]), trust_remote_code)
+
+
+def check_weights(folder: Path) -> None:
+    """Refuse a folder whose weights are absent or cut short; only the head of each file is read."""
+    from safetensors import SafetensorError, safe_open
+
+    remedy = "Fetch or save the model again; weights are read from .safetensors (or one .gguf file) only."
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ModelError("This model folder has no .safetensors file.", where=str(folder), remedy=remedy)
+    for file in files:
+        try:
+            with safe_open(str(file), framework="numpy"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise ModelError(
+                f"This file of the model is broken or cut short: {first_line(error)}.", where=str(file), remedy=remedy
+            ) from None
 
 
 def folder_fingerprint(folder: Path) -> str:
@@ -84,7 +103,7 @@ def hub_commit(name: str, trust_remote_code: bool) -> str:
         config = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"The model {name!r} cannot be had: {str(error).splitlines()[0]}",
+            f"The model {name!r} cannot be had: {first_line(error)}",
             where="`model:` in the study file",
             remedy="Check the id and the network, or give a local folder, a .gguf file or bundled:smollm2-135m.",
         ) from None
@@ -92,14 +111,19 @@ def hub_commit(name: str, trust_remote_code: bool) -> str:
 
 
 def choose_device(device: str) -> str:
-    """`auto` takes cuda, then mps, then cpu."""
+    """`auto` takes cuda, then mps, then cpu. Errors (ModelError): a device that is not here."""
     import torch
 
-    if device != "auto":
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return next(name for name, found in here.items() if found)
+    if not here[device]:
+        raise ModelError(
+            f"torch finds no {device} device on this machine.",
+            where="`device:` in the study file",
+            remedy="Write `device: auto`, or install a torch that was built for it.",
+        )
+    return device
 
 
 def choose_dtype(dtype: str, device: str) -> str:
@@ -158,10 +182,6 @@ def load_chat(source: ModelSource) -> Chat:
             remedy="The folder needs tokenizer.json and tokenizer_config.json beside the weights.",
         ) from None
     return Chat(tokenizer)
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 def model_context(source: ModelSource) -> int:

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 WIDE, NARROW = 720, 328  # pixels; the page shows the one that fits, so that text is never scaled down
-INK, ACCENT, FAINT = "#000001", "#000002", "#000003"
-COLOURS = {INK: "currentColor", ACCENT: "var(--accent)", FAINT: "var(--faint)"}
+INK, ACCENT, FAINT, SOFT = "#000001", "#000002", "#000003", "#000004"
+COLOURS = {INK: "currentColor", ACCENT: "var(--accent)", FAINT: "var(--faint)", SOFT: "var(--soft)"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a figure. text: its numbers in words. weak: drawn as a cross (below the floor)."""
+    """One line of a figure.
+
+    text: its numbers in words. mark: square or cross; without one, an interval has a square and a lone estimate an
+    open diamond.
+    """
 
     label: str
     detail: str
@@ -26,7 +30,7 @@ class Row:
     high: float | None = None
     seeds: Sequence[float] = ()
     families: Sequence[float] = ()
-    weak: bool = False
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,12 +154,12 @@ def draw_row(axes: Any, row: Row, top: float, height: float) -> None:
 
 
 def point(row: Row) -> dict[str, Any]:
-    """A filled square with an interval, an open diamond without one, a cross below the floor."""
-    if row.weak:
+    """How the estimate is drawn: told apart by shape, so that the figure can be read without colour."""
+    if row.mark == "cross":
         return {"marker": "x", "markersize": 9, "markeredgecolor": INK, "markeredgewidth": 2.5}
-    if row.low is None:
-        return {"marker": "D", "markersize": 7, "markerfacecolor": "none", "markeredgecolor": ACCENT, "markeredgewidth": 1.8}
-    return {"marker": "s", "markersize": 8, "markerfacecolor": ACCENT, "markeredgecolor": ACCENT}
+    if row.mark == "square" or row.low is not None:
+        return {"marker": "s", "markersize": 8, "markerfacecolor": ACCENT, "markeredgecolor": ACCENT}
+    return {"marker": "D", "markersize": 7, "markerfacecolor": "none", "markeredgecolor": ACCENT, "markeredgewidth": 1.8}
 
 
 def write_row(figure: Any, row: Row, layout: Layout, top: float, height: int) -> None:
@@ -167,7 +171,7 @@ def write_row(figure: Any, row: Row, layout: Layout, top: float, height: int) ->
     first = top + (16 if layout.narrow or row.detail else layout.row * 0.42 + 4)
     write(0, first, row.label, "left", fontsize=12.5)
     if row.detail:
-        write(0, first + 14, row.detail, "left", fontsize=11, color=FAINT)
+        write(0, first + 14, row.detail, "left", fontsize=11, color=SOFT)
     number = top + 16 if layout.narrow else top + layout.row * (0.34 if row.families else 0.42) + 4
     write(layout.width, number, row.text, "right", fontsize=12)
 

@@ -1,9 +1,363 @@
-"""The one-file page of a run."""
+"""The one-file page of a run: results in, one self-contained HTML string out."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import yaml
+
+from ..evals import ExamFormat, Item, decisions
+from . import figures, wording
+from .figures import Panel, Row, draw
+from .wording import BY_CHOICE, Measure, Record, bracket, contrast_name, share, signed, subset_label
+
+TEMPLATE = "template.html.j2"
+MOST_LISTED = 50
 
 
 def render_report(results: dict[str, Any], *, timings: dict[str, Any]) -> str:
-    return "<html></html>"
+    """The page of a run as HTML that needs no other file.
+
+    results: as results.json holds them. timings: {"units": {name: {"train": s, "exams": s}}, "written": when}; the
+    only part of the page that may differ between two runs of one study. Without matplotlib the page has no figures.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "share": share,
+        "signed": signed,
+        "p_value": wording.p_value,
+        "spaced": wording.spaced,
+        "subset": subset_label,
+        "format_label": wording.format_label,
+        "seed": wording.seed_label,
+        "level": wording.level_text,
+        "decimals": wording.decimals,
+        "sentence": wording.sentence,
+        "competence_rate": wording.competence_rate,
+        "code": code,
+    }
+    return environment.get_template(TEMPLATE).render(view(results, timings)).lstrip()
+
+
+def view(results: Record, timings: Record) -> dict[str, Any]:
+    """Everything the template shows, in the order of the page."""
+    drawn = figures.matplotlib_found()
+    declared = [contrast for contrast in results["contrasts"] if contrast["declared"]]
+    exploratory = [contrast for contrast in results["contrasts"] if not contrast["declared"]]
+    return {
+        "results": results,
+        "figures_drawn": drawn,
+        "warnings": wording.warnings(results),
+        "verdicts": [wording.verdict(contrast, results) for contrast in declared],
+        "contrasts": contrast_groups(results, declared, exploratory, drawn),
+        "measures": [measure_view(results, measure, number, drawn) for number, measure in enumerate(measures(results))],
+        "others": other_tables(results),
+        "competence": competence_view(results, drawn),
+        "examples": example_groups(results),
+        "arms": arm_index(results),
+        "lengths": length_table(results["checks"]),
+        "matching": matching(results["checks"], results["training"]),
+        "training": training_table(results),
+        "near_duplicates": results["checks"]["overlap"]["near_duplicates"][:MOST_LISTED],
+        "settings": yaml.safe_dump(results["study"]["stamp"]["settings"], sort_keys=False, allow_unicode=True),
+        "fingerprints": fingerprints(results),
+        "machine": {name: value for name, value in results["model"].items() if name not in ("name", "fingerprint")},
+        "seeds": sorted({seed for arm in results["arms"] for seed in arm["seeds"] if seed is not None}),
+        "times": time_table(results, timings),
+        "written": timings.get("written", ""),
+    }
+
+
+def code(text: str) -> Any:
+    """Names between backticks as code, everything escaped."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+
+
+def measures(results: Record) -> list[Measure]:
+    return wording.declared_measures(results)
+
+
+# Contrasts
+
+
+def contrast_groups(
+    results: Record, declared: Sequence[Record], exploratory: Sequence[Record], drawn: bool
+) -> list[dict[str, Any]]:
+    """Declared and exploratory contrasts, drawn on one scale so that the eye can compare them."""
+    groups = []
+    axis = figures.difference_axis([contrast_row(contrast, results) for contrast in [*declared, *exploratory]])
+    for name, contrasts in (("declared", declared), ("exploratory", exploratory)):
+        rows = [contrast_row(contrast, results) for contrast in contrasts]
+        figure = draw(f"{name}-contrasts", [Panel("", rows)], axis) if drawn and rows else None
+        metrics = list(dict.fromkeys(contrast["metric"] for contrast in contrasts))
+        groups.append({"name": name, "contrasts": contrasts, "metrics": metrics, "figure": figure, "alt": alt(rows)})
+    return groups
+
+
+def contrast_row(contrast: Record, results: Record) -> Row:
+    several = len({other["metric"] for other in results["contrasts"]}) > 1
+    details = [subset_label(contrast["subset"])]
+    details += [contrast["metric"]] if several else []
+    details += ["off-format"] if contrast["format"] == "off" else []
+    return Row(
+        label=contrast_name(contrast),
+        detail=", ".join(details),
+        text=estimate_text(signed(contrast["estimate"]), contrast),
+        value=contrast["estimate"],
+        low=contrast["low"],
+        high=contrast["high"],
+        seeds=tuple(contrast["per_seed"].values()),
+        families=tuple(contrast["per_family"].values()),
+    )
+
+
+def estimate_text(estimate: str, record: Record) -> str:
+    if record["estimate"] is None:
+        return "not measured"
+    return f"{estimate} {bracket(record['low'], record['high']) if record['low'] is not None else 'no interval'}"
+
+
+def alt(rows: Sequence[Row]) -> str:
+    """The figure in words, for those who cannot see it."""
+    return "; ".join(f"{row.label}{f' ({row.detail})' if row.detail else ''}: {row.text}" for row in rows)
+
+
+def panels_alt(panels: Sequence[Panel]) -> str:
+    return ". ".join(f"{panel.title}: {alt(panel.rows)}" for panel in panels)
+
+
+# Arms
+
+
+def arm_index(results: Record) -> dict[str, Record]:
+    return {arm["name"]: arm for arm in results["arms"]}
+
+
+def measure_view(results: Record, measure: Measure, number: int, drawn: bool) -> dict[str, Any]:
+    """One declared metric: every arm in its own format, by subset."""
+    rates = [rate for rate in results["rates"] if measure.holds(rate) and rate["format"] == "own"]
+    groups = [
+        {"subset": subset, "rows": [(arm, rate_at(rates, arm, subset)) for arm in results["arms"]]}
+        for subset in wording.subsets_of(rates)
+    ]
+    panels = [
+        Panel(subset_label(group["subset"]), [arm_row(arm, rate) for arm, rate in group["rows"]]) for group in groups
+    ]
+    return {
+        "metric": wording.metric_of(results, measure.exam, measure.metric),
+        "groups": groups,
+        "covers": covers(rates),
+        "notes": [f"`{rate['arm']}`, {subset_label(rate['subset'])}: {rate['note']}" for rate in rates if rate["note"]],
+        "seeds": sorted({seed for rate in rates for seed in rate["per_seed"] if seed != "None"}, key=int),
+        "level": rates[0]["level"] if rates else None,
+        "figure": draw(f"measure-{number}", panels, figures.rate_axis()) if drawn and panels else None,
+        "alt": panels_alt(panels),
+    }
+
+
+def rate_at(rates: Sequence[Record], arm: Record, subset: Mapping[str, str]) -> Record | None:
+    return next((rate for rate in rates if rate["arm"] == arm["name"] and rate["subset"] == subset), None)
+
+
+def arm_row(arm: Record, rate: Record | None) -> Row:
+    if rate is None:
+        return Row(arm_label(arm), "", arm["state"], None)
+    seeds = [value for seed, value in rate["per_seed"].items() if seed != "None"]
+    text = estimate_text(share(rate["estimate"]), rate)
+    return Row(arm_label(arm), "", text, rate["estimate"], rate["low"], rate["high"], seeds)
+
+
+def arm_label(arm: Record) -> str:
+    """The arm's name, with a mark where it failed."""
+    return f"✕ {arm['name']}" if arm["state"] == "failed" else str(arm["name"])
+
+
+def covers(rates: Sequence[Record]) -> list[tuple[str, list[str]]]:
+    """What the intervals cover -> the arms of which this holds."""
+    found: dict[str, list[str]] = {}
+    for rate in rates:
+        arms = found.setdefault(rate["covers"], [])
+        if rate["arm"] not in arms:
+            arms.append(rate["arm"])
+    return list(found.items())
+
+
+def other_tables(results: Record) -> list[dict[str, Any]]:
+    """Every metric in both formats, generated and by choice: a table for each, with the arms of each subset as rows."""
+    stems = dict.fromkeys((rate["exam"], rate["metric"].removesuffix(BY_CHOICE)) for rate in results["rates"])
+    first = [(measure.exam, measure.metric.removesuffix(BY_CHOICE)) for measure in measures(results)]
+    tables = []
+    for exam, stem in dict.fromkeys([stem for stem in first if stem in stems] + list(stems)):
+        rates = [rate for rate in results["rates"] if (rate["exam"], rate["metric"].removesuffix(BY_CHOICE)) == (exam, stem)]
+        columns = sorted({(rate["format"], rate["metric"]) for rate in rates}, key=lambda key: (key[0] != "own", key[1]))
+        groups = [
+            {
+                "subset": subset,
+                "rows": [
+                    (arm, [rate_at(of_column(rates, column), arm, subset) for column in columns])
+                    for arm in results["arms"]
+                ],
+            }
+            for subset in wording.subsets_of(rates)
+        ]
+        tables.append({"metric": wording.metric_of(results, exam, stem), "columns": columns, "groups": groups})
+    return tables
+
+
+def of_column(rates: Sequence[Record], column: tuple[str, str]) -> list[Record]:
+    return [rate for rate in rates if (rate["format"], rate["metric"]) == column]
+
+
+def competence_view(results: Record, drawn: bool) -> dict[str, Any]:
+    """The floor and every trained arm's rate against it."""
+    records = results["competence"]
+    floor = records[0]["at_least"] if records else None
+    panels = [
+        Panel(subset_label(subset), [competence_row(results, one) for one in records if one["subset"] == subset])
+        for subset in wording.subsets_of(records)
+    ]
+    setting = results["study"]["stamp"]["settings"].get("competence")
+    return {
+        "records": records,
+        "floor": floor,
+        "metric": wording.metric_of(results, setting["exam"], setting["metric"]) if setting else None,
+        "figure": draw("competence", panels, figures.rate_axis(floor)) if drawn and panels else None,
+        "alt": f"Floor at {share(floor)}. {panels_alt(panels)}",
+        "subsets": wording.subsets_of(records),
+        "rows": [
+            (arm, [rate_at(records, arm, subset) for subset in wording.subsets_of(records)])
+            for arm in results["arms"]
+            if arm["trained"]
+        ],
+    }
+
+
+def competence_row(results: Record, record: Record) -> Row:
+    text = wording.competence_rate(record) + ("" if record["competent"] else " below the floor")
+    label = arm_label(arm_index(results)[record["arm"]])
+    return Row(label, "", text, record["rate"], mark="square" if record["competent"] else "cross")
+
+
+# Example answers
+
+
+def example_groups(results: Record) -> list[dict[str, Any]]:
+    """The drawn items, each with the answers of all arms."""
+    format = results["study"]["stamp"]["settings"]["format"]
+    groups: dict[str, dict[str, Any]] = {}
+    for record in results["answers"]:
+        subset = {"kind": record["kind"], "distance": record["distance"]}
+        group = groups.setdefault(record["item"], {"item": record, "subset": subset, "options": options(record), "answers": []})
+        group["answers"].append(answer_view(record, format))
+    return list(groups.values())
+
+
+def options(record: Record) -> list[dict[str, Any]]:
+    """The possible actions of an item, each with what asks for it."""
+    return [
+        {"decision": decision, "text": text, "marks": marks(record, decision)}
+        for decision, text in record["answers"].items()
+    ]
+
+
+def marks(record: Record, decision: str) -> list[str]:
+    """Why a decision is named on the page: it is the right one, or a fact of the case asks for it."""
+    facts = [f"fact {name}" for name, wanted in record["facts"].items() if wanted == decision]
+    return (["gold"] if record["gold"] == decision else []) + facts
+
+
+def answer_view(record: Record, format: Mapping[str, str]) -> dict[str, Any]:
+    reads = ExamFormat(True, format["reason"], format["reason_marker"], format["action_marker"])
+    decision, cause = decisions.parse(record["answer"], Item.model_construct(answers=record["answers"]), reads)
+    return {
+        "arm": record["arm"],
+        "seed": record["seed"],
+        "parts": parts(record["answer"], format),
+        "decision": decision,
+        "marks": marks(record, decision) if decision is not None else [],
+        "cause": cause,
+    }
+
+
+def parts(answer: str, format: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(kind, text) in the order written; kind is reason, action, or other for words under no marker."""
+    kinds = {format["reason_marker"]: "reason", format["action_marker"]: "action"}
+    markers = "|".join(re.escape(marker) for marker in kinds if marker)
+    pieces = re.split(f"({markers})", answer) if markers else [answer]
+    found = [("other", pieces[0])] + [(kinds[marker], text) for marker, text in zip(pieces[1::2], pieces[2::2], strict=True)]
+    return [(kind, text.strip()) for kind, text in found if text.strip()]
+
+
+# Checks
+
+
+LENGTHS = {
+    "words_beside": "words beside the action",
+    "words_action": "words in the action",
+    "rows": "rows",
+    "tokens": "tokens",
+    "trained": "tokens the loss counts",
+    "length_median": "median row",
+    "length_95th": "95th percentile",
+    "length_longest": "longest row",
+    "cut": "rows cut",
+}
+
+
+def length_table(checks: Record) -> dict[str, Any]:
+    """Words and tokens of each trained arm's rows."""
+    arms = {arm: {**checks["lengths"].get(arm, {}), **checks["tokens"].get(arm, {})} for arm in checks["tokens"]}
+    return {"columns": LENGTHS, "arms": arms}
+
+
+def matching(checks: Record, training: Sequence[Record]) -> dict[str, list[str]]:
+    """What is the same in all trained arms, and what is not, with its range."""
+    columns = {
+        label: [arm[key] for arm in length_table(checks)["arms"].values() if key in arm]
+        for key, label in LENGTHS.items()
+        if key in ("words_beside", "words_action", "rows", "tokens", "trained")
+    }
+    columns["updates"] = [record["updates"] for record in training]
+    same = [label for label, values in columns.items() if values and min(values) == max(values)]
+    differing = [f"{label} ({min(values):,} to {max(values):,})" for label, values in columns.items() if len(set(values)) > 1]
+    return {"same": same, "differing": differing}
+
+
+def training_table(results: Record) -> list[dict[str, Any]]:
+    """What each training used, with the canary of its adapter."""
+    canaries = {(record["arm"], record["seed"]): record for record in results["canaries"]}
+    order = list(arm_index(results))
+    records = sorted(results["training"], key=lambda record: (order.index(record["arm"]), record["seed"]))
+    return [dict(record) | {"canary": canaries.get((record["arm"], record["seed"]), {})} for record in records]
+
+
+# How to do it again
+
+
+def fingerprints(results: Record) -> dict[str, str]:
+    stamp = results["study"]["stamp"]
+    return {name: stamp[name] for name in ("model", "policy", "examples", "items")}
+
+
+def time_table(results: Record, timings: Record) -> dict[str, Any]:
+    """Minutes of training and exams by arm, from the seconds of each unit."""
+    rows = []
+    for arm in results["arms"]:
+        units = [spent for unit, spent in timings.get("units", {}).items() if unit.rpartition("/")[0] == arm["name"]]
+        if units:
+            rows.append((arm["name"], *(sum(spent[step] for spent in units) for step in ("train", "exams"))))
+    totals = tuple(sum(row[place] for row in rows) for place in (1, 2))
+    return {"rows": rows, "totals": totals}

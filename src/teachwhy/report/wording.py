@@ -39,7 +39,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Warning:
+class Notice:
     """Something that a reader must know before the verdict."""
 
     title: str
@@ -62,6 +62,11 @@ def share(value: float | None) -> str:
 def signed(value: float | None) -> str:
     """A difference with its sign: +.21, −.05, .00."""
     return ("+" if value is not None and value > 0 else "") + share(value)
+
+
+def decimals(value: float | None) -> str:
+    """A number to three digits, such as a loss: 5.577, −5.549."""
+    return NONE if value is None else f"{value:.3f}".replace("-", MINUS)
 
 
 def p_value(p: float | None) -> str:
@@ -96,6 +101,11 @@ def level_text(level: float) -> str:
 
 def spaced(name: str) -> str:
     return name.replace("_", " ")
+
+
+def sentence(text: str) -> str:
+    """A phrase with a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
 
 
 def subset_label(subset: Mapping[str, str]) -> str:
@@ -214,16 +224,21 @@ def claim(contrast: Record, results: Record) -> list[str]:
 def cautions(contrast: Record, results: Record, shown: bool) -> list[str]:
     """What weakens this contrast in particular: arms below the floor, and unscored answers."""
     sentences = []
+    named = (contrast["arm"], contrast["versus"])
     distance = contrast["subset"].get("distance")
     below = [
         f"`{record['arm']}` ({subset_label(record['subset'])})"
         for record in results["competence"]
-        if record["arm"] in (contrast["arm"], contrast["versus"])
+        if record["arm"] in named
         and not record["competent"]
         and distance in (None, record["subset"].get("distance"))
     ]
     if below:
-        sentences.append(f"Below the competence floor: {', '.join(below)}; so this contrast means little.")
+        sentences.append(f"Below the competence floor: {', '.join(below)}; so this contrast says little.")
+    unfinished = [arm for arm in results["arms"] if arm["name"] in named and arm["state"] != "done"]
+    if unfinished:
+        states = ", ".join(f"`{arm['name']}` ({arm['state']})" for arm in unfinished)
+        sentences.append(f"Not all seeds are in: {states}.")
     bounds = contrast["bounds"]
     if shown and contrast["unscored"] and bounds and bounds[0] <= 0 <= bounds[1]:
         sentences.append(
@@ -236,18 +251,18 @@ def cautions(contrast: Record, results: Record, shown: bool) -> list[str]:
 # Warnings
 
 
-def warnings(results: Record) -> list[Warning]:
+def warnings(results: Record) -> list[Notice]:
     found = [floor_warning(results), failed_warning(results), unfinished_warning(results), unscored_warning(results)]
     return [warning for warning in found if warning]
 
 
-def floor_warning(results: Record) -> Warning | None:
+def floor_warning(results: Record) -> Notice | None:
     below = [record for record in results["competence"] if not record["competent"]]
     if not below:
         return None
     arms = list(dict.fromkeys(record["arm"] for record in below))
     points = [f"`{arm}`: {floor_point(record for record in below if record['arm'] == arm)}" for arm in arms]
-    return Warning(
+    return Notice(
         f"Below the competence floor of {share(below[0]['at_least'])}",
         tuple(points),
         "These arms do not do reliably what they were taught, on cases where everything agrees. "
@@ -256,33 +271,48 @@ def floor_warning(results: Record) -> Warning | None:
 
 
 def floor_point(records: Iterable[Record]) -> str:
-    return "; ".join(f"{share(record['rate'])} on {subset_label(record['subset'])}" for record in records)
+    return "; ".join(f"{competence_rate(record)} on {subset_label(record['subset'])}" for record in records)
 
 
-def failed_warning(results: Record) -> Warning | None:
+def competence_rate(record: Record) -> str:
+    """A rate beside its floor: to three digits where two would hide that it stays below."""
+    rate, floor = record["rate"], record["at_least"]
+    if not record["competent"] and share(rate) == share(floor):
+        return f"{rate:.3f}".removeprefix("0")
+    return share(rate)
+
+
+def failed_warning(results: Record) -> Notice | None:
     failed = [arm for arm in results["arms"] if arm["state"] == "failed"]
-    points = [f"`{arm['name']}`: {', '.join(arm['failures'])}" for arm in failed]
-    meaning = "What failed is missing from every number below; the causes stand under “What failed”."
-    return Warning("Failed arms", tuple(points), meaning) if points else None
+    points = [
+        f"`{arm['name']}`: {'; '.join(f'{unit}, {first_line(cause)}' for unit, cause in arm['failures'].items())}"
+        for arm in failed
+    ]
+    meaning = "The numbers of a failed arm come from the seeds that it finished, if any."
+    return Notice("Failed arms", tuple(points), meaning) if points else None
 
 
-def unfinished_warning(results: Record) -> Warning | None:
+def first_line(text: str) -> str:
+    return text.strip().split("\n")[0]
+
+
+def unfinished_warning(results: Record) -> Notice | None:
     points = [
         f"`{arm['name']}`: " + ("not run" if arm["state"] == "not run" else f"only {seeds_label(arm['seeds'])}")
         for arm in results["arms"]
         if arm["state"] in ("part", "not run")
     ]
-    return Warning("Not finished", tuple(points), "This page shows a part of the study.") if points else None
+    return Notice("Not finished", tuple(points), "This page shows a part of the study.") if points else None
 
 
 def seeds_label(seeds: Sequence[int | None]) -> str:
     return ", ".join(seed_label(seed) for seed in seeds) or "no seed"
 
 
-def unscored_warning(results: Record) -> Warning | None:
+def unscored_warning(results: Record) -> Notice | None:
     shares = {arm["name"]: unscored_share(results, arm) for arm in results["arms"]}
     points = [f"`{name}`: {percent(value)} of its answers" for name, value in shares.items() if value > UNSCORED_WARNING]
-    return Warning(
+    return Notice(
         f"More than {percent(UNSCORED_WARNING)} of the answers could not be scored",
         tuple(points),
         "Unscored answers are neither right nor wrong: they are left out of the rates, counted beside them, and listed "

@@ -36,9 +36,15 @@ def job_of(path: Path, runs: Path, say: Say) -> Job:
     """The job of a study, or of the study that a run folder was made from."""
     if (path / "study.json").is_file():
         record = read_json(path / "study.json")
+        if not isinstance(record, dict) or not {"study_file", "model"} <= set(record):
+            raise RunError(
+                "This run's record is broken.", where=str(path / "study.json"), remedy="Name the study instead of the run."
+            )
         source = Path(record["study_file"])
         if not source.is_file():
-            raise RunError("The study of this run is no longer where it was.", where=str(source))
+            raise RunError(
+                "The study of this run is no longer where it was.", where=str(source), remedy="Put it back there."
+            )
         job = prepare_job(read_study(source, overrides={"model": record["model"]}), path.resolve().parent.parent, say)
         if job.run != path.resolve():
             raise RunError(

@@ -34,29 +34,34 @@ class Hand:
         self.process.stdin.flush()
 
 
-def run_units(job: Job, units: Sequence[Unit], workers: int, on_message: OnMessage) -> dict[str, str]:
+def run_units(job: Job, units: Sequence[Unit], workers: int, on_message: OnMessage, lock: IO[str]) -> dict[str, str]:
     """Run the units; returns unit name -> what went wrong, for those that failed. The others go on.
 
     on_message: called with every message of a worker (unit, and phase/done/total/note, or finished, or failed).
+    lock: the run folder's open lock file; the workers hold it too, so that it is free only when they are gone.
     """
     waiting = list(units)
     failures: dict[str, str] = {}
     inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]] = queue.Queue()
-    hands = [start_worker(job, inbox) for _ in range(min(workers, len(waiting)))]
+    hands = [start_worker(job, inbox, lock) for _ in range(min(workers, len(waiting)))]
     try:
         for hand in hands:
             give_next(hand, waiting)
         while any(hand.unit for hand in hands):
             hand, message = inbox.get()
+            if message is None and hand.unit is None:
+                continue
             if message is None:
                 message = lost_worker(hand)
+                hands.remove(hand)
+                if waiting:
+                    hand = start_worker(job, inbox, lock)
+                    hands.append(hand)
             if "failed" in message:
                 failures[message["unit"]] = message["failed"]
             on_message(message)
             if "finished" in message or "failed" in message:
                 give_next(hand, waiting)
-        for unit in waiting:
-            failures[unit.name] = "not begun: every worker had died"
     finally:
         for hand in hands:
             hand.process.kill()
@@ -64,7 +69,7 @@ def run_units(job: Job, units: Sequence[Unit], workers: int, on_message: OnMessa
     return failures
 
 
-def start_worker(job: Job, inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]]) -> Hand:
+def start_worker(job: Job, inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]], lock: IO[str]) -> Hand:
     # The maths libraries read their thread count when they are loaded, before any of our code runs.
     threads = str(job.threads)
     environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"}
@@ -74,6 +79,7 @@ def start_worker(job: Job, inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,
+        pass_fds=(lock.fileno(),),
     )
     hand = Hand(process)
     assert process.stdout is not None
@@ -87,16 +93,16 @@ def start_worker(job: Job, inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]
 
 
 def give_next(hand: Hand, waiting: list[Unit]) -> None:
-    hand.unit = None
-    if waiting and hand.process.poll() is None:
-        hand.unit = waiting.pop(0)
+    hand.unit = waiting.pop(0) if waiting else None
+    if hand.unit:
         with contextlib.suppress(BrokenPipeError):
             hand.give(hand.unit)
 
 
 def read_messages(stream: IO[bytes], hand: Hand, inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]]) -> None:
     for line in stream:
-        inbox.put((hand, json.loads(line)))
+        if line.endswith(b"\n"):  # else the worker died in the middle of it
+            inbox.put((hand, json.loads(line)))
     inbox.put((hand, None))
 
 
@@ -108,6 +114,6 @@ def keep_last_lines(stream: IO[bytes], lines: list[str], most: int = 20) -> None
 
 def lost_worker(hand: Hand) -> dict[str, Any]:
     code = hand.process.wait()
-    cause = "out of memory?" if code == -9 else "; ".join(hand.errors[-3:])
-    unit = hand.unit.name if hand.unit else ""
-    return {"unit": unit, "failed": f"the worker process ended with code {code} ({cause})"}
+    cause = "killed, perhaps for want of memory" if code == -9 else "; ".join(hand.errors[-3:])
+    assert hand.unit is not None
+    return {"unit": hand.unit.name, "failed": f"the worker process ended with code {code} ({cause})"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data import find_arm
+from ..errors import unknown_name
 from ..evals import find_exam
 from ..models import ModelSource
 from ..text import fingerprint
@@ -46,11 +47,15 @@ class Unit:
 
 
 def plan_units(study: Study, arms: Sequence[str] | None = None, seeds: Sequence[int] | None = None) -> list[Unit]:
-    """The units in the order they are run: untrained arms, then seed by seed. Errors: an arm the study lacks."""
-    chosen = [study.arm(name) for name in arms] if arms else list(study.settings.arms)
+    """The units in the order they are run: untrained arms, then seed by seed. Errors: an arm or seed the study lacks."""
+    known = study.settings.seeds
+    for seed in seeds or ():
+        if seed not in known:
+            raise unknown_name("seed in this study", str(seed), map(str, known), where=f"{study.path}, field 'seeds'")
+    chosen = [study.arm(name) for name in dict.fromkeys(arms)] if arms else list(study.settings.arms)
     trained = [setting for setting in chosen if find_arm(setting.arm).trained]
     units = [Unit(setting, None) for setting in chosen if setting not in trained]
-    return units + [Unit(setting, seed) for seed in seeds or study.settings.seeds for setting in trained]
+    return units + [Unit(setting, seed) for seed in dict.fromkeys(seeds or known) for setting in trained]
 
 
 def versions() -> dict[str, str]:
@@ -92,7 +97,7 @@ def evals_stamp(study: Study, unit: Unit, model: str, prompts: str, exam: str, e
     )
 
 
-def stamp_fits(path: Path, stamp: str) -> bool:
+def stamp_fits(path: Path, stamp: Any) -> bool:
     """Whether the record at `path` was made from the same content."""
     record = read_json(path)
     return isinstance(record, dict) and record.get("stamp") == stamp

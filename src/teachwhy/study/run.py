@@ -15,8 +15,8 @@ from ..models import choose_device, choose_dtype, find_model, load_chat
 from ..models.load import model_context
 from ..text import fingerprint
 from .executor import run_units
-from .folder import locked, read_json, write_json, write_text
-from .plan import Unit, plan_units, study_stamp, versions
+from .folder import folder_error, locked, read_json, sweep, write_json, write_text
+from .plan import Unit, plan_units, stamp_fits, study_stamp, versions
 from .prepare import prepare, write_prepared
 from .results import collect
 from .study_file import Study, read_study
@@ -62,15 +62,17 @@ def run_study(
         seeds = seeds or study.settings.seeds[:1]
     units = plan_units(study, arms, seeds)
     job = prepare_job(study, runs, say)
-    with locked(job.run, say):
+    with locked(job.run, say) as lock:
+        sweep(job.run)
         write_start(job)
+        drop_damaged(job, units, say)
         reuse_finished(job, units, say)
         missing = [unit for unit in units if not job.done(unit)]
         failures: dict[str, str] = {}
         if missing:
             workers = count_workers(job)
             say(f"{len(units) - len(missing)} of {len(units)} units are done; {len(missing)} to do in {job.run}")
-            failures = run_units(job, missing, workers, on_message)
+            failures = run_units(job, missing, workers, on_message, lock)
         results = write_results(job, failures)
     return Run(job.run, results, failures)
 
@@ -126,7 +128,7 @@ def write_start(job: Job) -> None:
     stamp = study_stamp(job.study, job.source) | {"environment": dict(job.environment)}
     record = job.run / "study.json"
     before = read_json(record)
-    if before is not None and before.get("stamp") != stamp:
+    if before is not None and not stamp_fits(record, stamp):
         raise RunError(
             "This run folder belongs to another study.", where=str(job.run), remedy="Give another one with --runs DIR."
         )
@@ -144,12 +146,22 @@ def resolved_yaml(study: Study) -> str:
     return yaml.safe_dump(study.settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
+def drop_damaged(job: Job, units: Sequence[Unit], say: Say) -> None:
+    """Forget adapters and answers that are not what was written (cut short, edited), so that they are made again."""
+    for unit in units:
+        for record in job.damaged(unit):
+            say(f"{unit.name}: the files beside {record.relative_to(job.run)} are not as written; making them again")
+            record.unlink()
+
+
 def reuse_finished(job: Job, units: Sequence[Unit], say: Say) -> None:
     """Take over adapters and answers of other runs of this study that were made from the same content."""
     siblings = sorted(path for path in job.run.parent.iterdir() if path.is_dir() and path != job.run)
     for unit in units:
         for sibling in siblings:
             other = Job(job.study, job.source, job.prepared, sibling, job.environment, job.threads)
+            if job.done(unit) or other.damaged(unit):
+                continue
             if unit.trained and not job.trained(unit) and other.trained(unit):
                 copy_folder(unit.train_folder(sibling), unit.train_folder(job.run))
                 say(f"{unit.name}: took the adapter over from {sibling.name}")
@@ -160,10 +172,13 @@ def reuse_finished(job: Job, units: Sequence[Unit], say: Say) -> None:
 
 def copy_folder(source: Path, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(source, temporary)
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
+    try:
+        shutil.copytree(source, temporary, ignore=shutil.ignore_patterns(".*.tmp"))
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+    except OSError as error:  # shutil.Error among them
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise folder_error(error, target) from None
 
 
 def report_study(path: Path, *, model: str | None = None, runs: Path = Path("runs"), say: Say = print) -> Run:
@@ -172,16 +187,29 @@ def report_study(path: Path, *, model: str | None = None, runs: Path = Path("run
     if not (job.run / "study.json").exists():
         raise RunError("This study has no run yet.", where=str(job.run), remedy=f"teachwhy run {path}")
     with locked(job.run, say):
-        return Run(job.run, write_results(job, {}), {})
+        for unit in plan_units(job.study):
+            for record in job.damaged(unit):
+                raise RunError(
+                    f"What is stored of {unit.name} is no longer what was written.",
+                    where=str(record.parent),
+                    remedy=f"`teachwhy run {path}` makes it again; nothing else is lost.",
+                )
+        return Run(job.run, write_results(job, {}, anew=True), {})
 
 
-def write_results(job: Job, failures: dict[str, str]) -> dict[str, Any]:
-    """results.json and report.html from what is stored."""
+def write_results(job: Job, failures: dict[str, str], *, anew: bool = False) -> dict[str, Any]:
+    """results.json and report.html from what is stored. The page names its hour, so it stays while it fits.
+
+    anew: write the page even so.
+    """
     from ..report import render_report
 
     results = collect(job, failures)
-    write_json(job.run / "results.json", results)
-    write_text(job.run / "report.html", render_report(results, timings=timings(job)))
+    page = job.run / "report.html"
+    fits = page.exists() and read_json(job.run / "results.json") == results
+    if anew or not fits:
+        write_text(page, render_report(results, timings=timings(job)))
+        write_json(job.run / "results.json", results)  # last: after a kill between the two, both are written again
     return results
 
 

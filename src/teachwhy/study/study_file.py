@@ -5,31 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..data import Example, find_arm, read_examples, validated
 from ..errors import InputError, Place, listed, unknown_name
-from ..evals import DISTANCES, EXAMS, ExamFormat, Item, find_exam, read_items
+from ..evals import EXAMS, ExamFormat, Item, find_exam, read_items
 from ..policy import Policy, read_policy
 from ..text import load_yaml, read_text
 from ..train.settings import TrainSettings
 
 SHAREABLE = ("system", "policy")
+SUBSET_FIELDS = ("kind", "distance", "statedness", "principle", "family")
+# Names become folders, so none may begin with a dot; torch and numpy take seeds below 2 to the 32nd.
+FOLDER_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ArmSetting(Strict):
     """An arm of the study. In YAML a bare name, or a mapping where a setting differs from the usual."""
 
-    name: str = Field("", description="What the arm is called in this study; its kind where nothing is given.")
+    name: str = Field("", pattern=FOLDER_NAME, description="What the arm is called in this study; its kind where nothing is given.")
     arm: str = Field(description="The kind of arm; `teachwhy arms` lists them.")
     reason: str | None = Field(None, pattern="^(first|last)$", description="Overrides `format.reason` for this arm.")
-    seed_offset: int = Field(0, ge=0, description="Added to each seed: the same arm again with seeds of its own (A/A).")
+    seed_offset: int = Field(0, ge=0, lt=2**31, description="Added to each seed: the same arm again with seeds of its own (A/A).")
 
     @model_validator(mode="before")
     @classmethod
@@ -37,7 +41,7 @@ class ArmSetting(Strict):
         if isinstance(values, str):
             values = {"arm": values}
         if isinstance(values, dict):
-            return {"name": values.get("arm", ""), **values}
+            return {"name": values.get("arm", "arm"), **values}
         return values
 
 
@@ -71,7 +75,7 @@ class CompetenceSetting(Strict):
 class StudySettings(Strict):
     """The study file, as written."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = Field(pattern=FOLDER_NAME)
     question: str = ""
     about: str = Field("", description="Printed on the page under the question.")
     limits: str = Field("", description="What the study does not show; printed on the page.")
@@ -84,7 +88,7 @@ class StudySettings(Strict):
     dtype: str = Field("auto", pattern="^(auto|float32|bfloat16|float16)$")
     system: str | None = Field(None, description="System prompt where an example or item has none of its own.")
     arms: list[ArmSetting] = Field(min_length=1)
-    seeds: list[int] = Field(min_length=1)
+    seeds: list[Seed] = Field(min_length=1)
     format: FormatSettings = FormatSettings()
     train: TrainSettings = TrainSettings()
     exams: list[str] = Field(["decisions"], min_length=1)
@@ -115,7 +119,7 @@ class Study:
         for setting in self.settings.arms:
             if setting.name == name:
                 return setting
-        raise unknown_name("arm", name, [setting.name for setting in self.settings.arms], where=str(self.path))
+        raise unknown_name("arm in this study", name, [setting.name for setting in self.settings.arms], where=str(self.path))
 
     def exam_format(self, setting: ArmSetting) -> ExamFormat:
         format = self.settings.format
@@ -133,11 +137,13 @@ def read_study(path: Path, *, overrides: dict[str, Any] | None = None) -> Study:
     path = study_path(path)
     values = load_yaml(read_text(path), path) | (overrides or {})
     settings = validated(StudySettings, values, Place(path))
-    for number, contrast in enumerate([*settings.contrasts, *settings.exploratory], 1):
-        check_contrast(contrast, settings, f"{path}, contrast {number}")
     check_arms(settings, str(path))
     for exam in settings.exams:
         find_exam(exam, where=f"{path}, field 'exams'")
+    for where, contrast in named_contrasts(settings, path):
+        check_contrast(contrast, settings, where)
+    if settings.competence:
+        check_metric(settings.competence.exam, settings.competence.metric, settings, f"{path}, field 'competence'")
     for shared in settings.shared:
         if shared not in SHAREABLE:
             raise unknown_name("shareable text", shared, SHAREABLE, where=f"{path}, field 'shared'")
@@ -146,13 +152,30 @@ def read_study(path: Path, *, overrides: dict[str, Any] | None = None) -> Study:
     examples = read_examples([folder / name for name in settings.examples])
     items = read_items([folder / name for name in settings.items])
     check_principles(policy, examples, items, str(path))
+    for where, contrast in named_contrasts(settings, path):
+        check_subset(contrast, items, where)
     return Study(path, settings, policy, tuple(examples), tuple(items))
+
+
+def named_contrasts(settings: StudySettings, path: Path) -> list[tuple[str, ContrastSetting]]:
+    """Every contrast with the place where it stands, declared ones first."""
+    return [
+        (f"{path}, field '{field}.{number}'", contrast)
+        for field in ("contrasts", "exploratory")
+        for number, contrast in enumerate(getattr(settings, field))
+    ]
 
 
 def check_arms(settings: StudySettings, where: str) -> None:
     names = [setting.name for setting in settings.arms]
     for setting in settings.arms:
         find_arm(setting.arm, where=f"{where}, field 'arms'")
+        if setting.name == "step0":
+            raise InputError(
+                "An arm cannot be named 'step0'.",
+                where=f"{where}, field 'arms'",
+                remedy="Give it another `name:`; the run keeps the adapters that all arms start from under that one.",
+            )
         if names.count(setting.name) > 1:
             raise InputError(
                 f"Two arms are named {setting.name!r}.",
@@ -168,16 +191,28 @@ def check_contrast(contrast: ContrastSetting, settings: StudySettings, where: st
     for name in (contrast.arm, contrast.versus):
         if name not in names:
             raise unknown_name("arm in this study", name, names, where=where)
-    if contrast.exam not in settings.exams:
-        raise unknown_name("exam in this study", contrast.exam, settings.exams, where=where)
-    metrics = [metric.name for metric in EXAMS[contrast.exam].metrics]
-    if contrast.metric not in metrics:
-        raise unknown_name("metric", contrast.metric, metrics, where=where)
+    check_metric(contrast.exam, contrast.metric, settings, where)
+    for field in contrast.subset:
+        if field not in SUBSET_FIELDS:
+            raise unknown_name("item field for a subset", field, SUBSET_FIELDS, where=where)
+
+
+def check_metric(exam: str, metric: str, settings: StudySettings, where: str) -> None:
+    if exam not in settings.exams:
+        raise unknown_name("exam in this study", exam, settings.exams, where=where)
+    metrics = [known.name for known in EXAMS[exam].metrics]
+    if metric not in metrics:
+        raise unknown_name("metric", metric, metrics, where=where)
+
+
+def check_subset(contrast: ContrastSetting, items: Sequence[Item], where: str) -> None:
+    """Refuse a contrast that would compare nothing."""
     for field, value in contrast.subset.items():
-        if field not in ("kind", "distance", "statedness", "principle", "family"):
-            raise unknown_name("item field", field, ["kind", "distance", "statedness", "principle", "family"], where=where)
-        if field == "distance" and value not in DISTANCES:
-            raise unknown_name("distance", value, DISTANCES, where=where)
+        values = {str(getattr(item, field)) for item in items if getattr(item, field) is not None}
+        if value not in values:
+            raise unknown_name(f"item whose {field} is", value, values, where=where)
+    if not any(all(getattr(item, field) == value for field, value in contrast.subset.items()) for item in items):
+        raise InputError("This contrast's subset holds no item.", where=where, remedy="Widen or mend its `subset`.")
 
 
 def check_principles(policy: Policy, examples: Sequence[Example], items: Sequence[Item], where: str) -> None:

@@ -14,7 +14,7 @@ from ..evals import Item, answer_requests, as_record, find_exam
 from ..models import LanguageModel, ModelSource, attach_new, load_model, load_weights, load_with_adapter
 from ..text import fingerprint
 from ..train.settings import plan_batches
-from .folder import folder_error, read_json, write_json, write_jsonl
+from .folder import as_os_error, content_hashes, flush, folder_error, locked, whole, write_json, write_jsonl
 from .plan import Unit, evals_stamp, stamp_fits, train_stamp, versions
 from .prepare import Prepared
 from .study_file import Study
@@ -54,6 +54,11 @@ class Job:
     def done(self, unit: Unit) -> bool:
         return self.trained(unit) and self.examined(unit)
 
+    def damaged(self, unit: Unit) -> list[Path]:
+        """The records of a unit whose adapter or answers are no longer what was written."""
+        exams = [unit.evals_folder(self.run) / f"{exam}.json" for exam in self.study.settings.exams]
+        return [record for record in (unit.train_folder(self.run) / "train.json", *exams) if not whole(record)]
+
 
 class Worker:
     """Runs units one after another; keeps the network it trains, so that it is loaded and compiled once."""
@@ -62,6 +67,7 @@ class Worker:
         self.job = job
         self.model: LanguageModel | None = None
         self.network: Any = None
+        self.trunk: Any = None
 
     def run(self, unit: Unit, tell: Tell) -> None:
         import torch
@@ -74,27 +80,37 @@ class Worker:
 
     def prepare_network(self) -> tuple[LanguageModel, Any]:
         """The base model with an adapter attached, compiled where asked."""
+        from ..train.trunk import Trunk
+
         if self.model is None:
             settings = self.job.study.settings
             environment = self.job.environment
             self.model = load_model(self.job.source, device=environment["device"], dtype=environment["dtype"])
             train = settings.train
-            self.network = attach_new(self.model, rank=train.rank, alpha=train.alpha, targets=train.targets, seed=0)
+            self.network = self.attach(self.model, seed=0)
+            self.trunk = Trunk(self.network, train.layers) if train.layers else None
             if environment["compile"]:
                 from ..train.compiled import compile_layers
 
                 compile_layers(self.network)
         return self.model, self.network
 
+    def attach(self, model: LanguageModel, seed: int) -> Any:
+        train = self.job.study.settings.train
+        return attach_new(
+            model, rank=train.rank, alpha=train.alpha, targets=train.targets, seed=seed, layers=train.layers
+        )
+
     def step_zero(self, seed: int) -> Path:
         """The folder of the adapter every arm of this seed starts from; made the first time."""
         folder = self.job.run / "train" / "step0" / f"seed-{seed}"
         train = self.job.study.settings.train
-        stamp = fingerprint(["step0", self.job.source.fingerprint, train.rank, train.alpha, train.targets, seed])
-        if not stamp_fits(folder / "step0.json", stamp):
-            fresh = load_model(self.job.source, device="cpu", dtype=self.job.environment["dtype"])
-            network = attach_new(fresh, rank=train.rank, alpha=train.alpha, targets=train.targets, seed=seed)
-            save_folder(folder, lambda place: network.save_pretrained(place), "step0.json", {"stamp": stamp, "seed": seed})
+        stamp = fingerprint(["step0", self.job.source.fingerprint, train.rank, train.alpha, train.targets, train.layers, seed])
+        with locked(folder.parent, say=lambda text: None):  # two workers may want it at once
+            if not (stamp_fits(folder / "step0.json", stamp) and whole(folder / "step0.json")):
+                fresh = load_model(self.job.source, device="cpu", dtype=self.job.environment["dtype"])
+                network = self.attach(fresh, seed)
+                save_folder(folder, network.save_pretrained, "step0.json", {"stamp": stamp, "seed": seed})
         return folder
 
     def train(self, unit: Unit, tell: Tell) -> None:
@@ -118,6 +134,7 @@ class Worker:
             pad_token=model.chat.pad_token,
             seed=unit.real_seed,
             scratch=job.run / "train" / ".scratch",
+            trunk=self.trunk,
             progress=lambda update, updates, loss: tell("training", update, updates, f"loss {loss:.2f}"),
         )
         record = {
@@ -134,7 +151,7 @@ class Worker:
             "versions": versions(),
             **asdict(trained),
         }
-        save_folder(unit.train_folder(job.run), lambda place: network.save_pretrained(place), "train.json", record)
+        save_folder(unit.train_folder(job.run), network.save_pretrained, "train.json", record)
 
     def examine(self, unit: Unit, tell: Tell) -> None:
         tell("loading", 0, 1, "")
@@ -182,6 +199,7 @@ class Worker:
         write_jsonl(folder / f"{exam}.jsonl", [as_record(answer) for answer in answers])
         stamp = {
             "stamp": job.evals_stamp(unit, exam),
+            "files": content_hashes([folder / f"{exam}.jsonl"]),
             "exam": exam,
             "version": find_exam(exam).version,
             "canary": canary,
@@ -194,19 +212,18 @@ class Worker:
 
 
 def save_folder(folder: Path, save: Callable[[str], Any], record_name: str, record: dict[str, Any]) -> None:
-    """Write a whole folder under a temporary name and rename it; an old one is replaced."""
+    """Write a whole adapter folder under a temporary name and rename it; an old one is replaced."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         save(str(temporary))
-        write_json(temporary / record_name, record)
+        flush(temporary.iterdir())
+        write_json(temporary / record_name, record | {"files": content_hashes(temporary.glob("adapter_*"))})
         if folder.exists():
-            if read_json(folder / record_name) == record:
-                return
             shutil.rmtree(folder)
         temporary.rename(folder)
-    except OSError as error:
-        raise folder_error(error, folder) from None
+    except Exception as error:
+        raise folder_error(as_os_error(error), folder) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

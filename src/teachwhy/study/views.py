@@ -93,7 +93,14 @@ def measure_speed(job: Job, units: Sequence[Unit], say: Say) -> dict[str, float]
         batches = plan_batches([row.shared for row in rows], batch=train.batch, epochs=train.epochs, seed=0)
         for part in (batches[:1], batches[: MEASURED_UPDATES]):
             done = train_adapter(
-                network, rows, part, train, pad_token=model.chat.pad_token, seed=0, scratch=job.run / "train" / ".scratch"
+                network,
+                rows,
+                part,
+                train,
+                pad_token=model.chat.pad_token,
+                seed=0,
+                scratch=job.run / "train" / ".scratch",
+                trunk=worker.trunk,
             )
         train_speed = done.tokens / done.seconds
     format = job.study.exam_format(arm)

@@ -64,8 +64,11 @@ def run_unit(worker: Worker, unit: Unit, messages: Any) -> dict[str, Any]:
 
 
 def send(messages: Any, **fields: Any) -> None:
-    messages.write(json.dumps(fields) + "\n")
-    messages.flush()
+    try:
+        messages.write(json.dumps(fields) + "\n")
+        messages.flush()
+    except BrokenPipeError:
+        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class TrainSettings(BaseModel):
     """LoRA supervised fine-tuning. Every arm and seed of a study is trained with the same settings."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: float = Field(3, gt=0, description="Passes over the rows; a part of one is allowed.")
     batch: int = Field(16, gt=0, description="Rows in one optimizer update.")
@@ -23,6 +23,9 @@ class TrainSettings(BaseModel):
     rank: int = Field(16, gt=0, description="Rank of the LoRA adapter.")
     alpha: int = Field(32, gt=0, description="Scale of the adapter: its output is multiplied by alpha / rank.")
     targets: str | list[str] = Field("all-linear", description="Linear layers that get an adapter.")
+    layers: int | None = Field(
+        None, gt=0, description="Adapter on this many last decoder layers only, which is much faster; null: on all."
+    )
     compile: bool | None = Field(None, description="torch.compile; null uses it where a compiler is found and it pays.")
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from .settings import TrainSettings
 from .tokens import TokenRow
+from .trunk import Trunk
 
 IGNORED = -100
 
@@ -30,15 +33,21 @@ class Trained:
     seconds: float
 
 
-class Rows(Dataset[TokenRow]):
-    def __init__(self, rows: Sequence[TokenRow]) -> None:
+Member = tuple[TokenRow, torch.Tensor | None]
+
+
+class Rows(Dataset[Member]):
+    """Rows, each with the hidden states that enter the first adapted layer where these were computed beforehand."""
+
+    def __init__(self, rows: Sequence[TokenRow], hidden: Sequence[torch.Tensor] | None) -> None:
         self.rows = rows
+        self.hidden = hidden
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> TokenRow:
-        return self.rows[index]
+    def __getitem__(self, index: int) -> Member:
+        return self.rows[index], self.hidden[index] if self.hidden is not None else None
 
 
 class FixedBatches:
@@ -57,12 +66,14 @@ class FixedBatches:
 
 
 class Collate:
-    """Token rows to one batch, padded on the right: input_ids, attention_mask and labels of shape (rows, length)."""
+    """Rows to one batch, padded on the right: attention_mask and labels of shape (rows, length), and input_ids of that
+    shape or inputs_embeds of shape (rows, length, hidden size)."""
 
     def __init__(self, pad_token: int) -> None:
         self.pad_token = pad_token
 
-    def __call__(self, rows: Sequence[TokenRow]) -> dict[str, torch.Tensor]:
+    def __call__(self, members: Sequence[Member]) -> dict[str, torch.Tensor]:
+        rows = [row for row, _ in members]
         length = max(len(row.ids) for row in rows)
         input_ids = torch.full((len(rows), length), self.pad_token)
         attention_mask = torch.zeros((len(rows), length), dtype=torch.long)
@@ -72,7 +83,9 @@ class Collate:
             input_ids[index, :size] = ids
             attention_mask[index, :size] = 1
             labels[index, :size] = torch.where(torch.tensor(row.train), ids, IGNORED)
-        return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
+        hidden = [states for _, states in members if states is not None]
+        begin = {"inputs_embeds": pad_sequence(hidden, batch_first=True)} if hidden else {"input_ids": input_ids}
+        return begin | {"attention_mask": attention_mask, "labels": labels}
 
 
 class SegmentTrainer(Trainer):
@@ -86,7 +99,7 @@ class SegmentTrainer(Trainer):
         self.batches = batches
         self.losses: list[float] = []
 
-    def get_train_dataloader(self) -> DataLoader[TokenRow]:
+    def get_train_dataloader(self) -> DataLoader[Member]:
         batches: Any = FixedBatches(self.batches, self.args.train_batch_size)
         loader = DataLoader(self.train_dataset, batch_sampler=batches, collate_fn=self.data_collator)  # type: ignore[arg-type]
         return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
@@ -97,8 +110,7 @@ class SegmentTrainer(Trainer):
         targets = inputs["labels"][:, 1:]
         columns = (targets != IGNORED).any(0).nonzero()[:, 0]
         outputs = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
+            **{name: value for name, value in inputs.items() if name != "labels"},
             logits_to_keep=columns,
             use_cache=False,
         )
@@ -129,10 +141,12 @@ def train_adapter(
     pad_token: int,
     seed: int,
     scratch: Path,
+    trunk: Trunk | None = None,
     progress: Callable[[int, int, float], None] = lambda update, updates, loss: None,
 ) -> Trained:
     """Train the adapter of a PEFT network in place, one update a batch.
 
+    trunk: where given, the frozen layers below the adapter are run once a row instead of once a visit.
     scratch: a folder that the Trainer may name but is not asked to write to.
     """
     set_seed(seed)
@@ -154,19 +168,20 @@ def train_adapter(
         seed=seed,
         use_cpu=next(network.parameters()).device.type == "cpu",
     )
+    started = time.perf_counter()
     report = Report(progress)
     trainer = SegmentTrainer(
         model=network,
         args=arguments,
-        train_dataset=Rows(rows),
+        train_dataset=Rows(rows, trunk.hidden_states(rows, pad_token) if trunk else None),
         data_collator=Collate(pad_token),
         callbacks=[report],
         batches=batches,
     )
     report.losses = trainer.losses
-    started = time.perf_counter()
     network.train()
-    trainer.train()
+    with trunk.above() if trunk else nullcontext():
+        trainer.train()
     network.eval()
     visited = [rows[index] for batch in batches for index in batch]
     return Trained(

@@ -1,0 +1,51 @@
+"""What the tests share: the tiny model, a fresh tiny study, and the command line as a user meets it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import tiny
+
+from teachwhy import cli
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tiny model; built once, only to be read."""
+    return tiny.build_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture
+def tiny_study(tmp_path: Path, tiny_model: Path) -> Path:
+    """The study.yaml of a tiny study of this test's own."""
+    return tiny.build_tiny_study(tmp_path / "study", tiny_model)
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended: exit code, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def teachwhy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Runs `teachwhy ARGUMENTS` through its entry point, in this process."""
+
+    def call(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["teachwhy", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        return Done(code, *capsys.readouterr())
+
+    return call
