@@ -4,10 +4,11 @@ from .arms import ARMS, Arm, arm, find_arm
 from .checks import check_overlap, check_trained, check_twins, length_table
 from .example import Example, Message, Text, read_examples, short_forms
 from .reading import field_error, read_records, validated
-from .rows import Row, Segment, Writing
+from .rows import SHARED_KINDS, Row, Segment, Writing
 
 __all__ = [
     "ARMS",
+    "SHARED_KINDS",
     "Arm",
     "Example",
     "Message",

@@ -77,7 +77,7 @@ def draw(name: str, panels: Sequence[Panel], axis: Axis) -> dict[str, str]:
     """The figure for wide and narrow screens, each one `<svg>` element. name: unique on the page, a word."""
     detailed = any(row.detail for panel in panels for row in panel.rows)
     wide = Layout(WIDE, left=196, right=128, row=38 if detailed else 32, strip=0)
-    narrow = Layout(NARROW, left=10, right=10, row=72 if detailed else 58, strip=36 if detailed else 22)
+    narrow = Layout(NARROW, left=16, right=16, row=72 if detailed else 58, strip=36 if detailed else 22)
     return {
         "wide": svg(f"{name}-wide", panels, axis, wide),
         "narrow": svg(f"{name}-narrow", panels, axis, narrow),
@@ -128,10 +128,11 @@ def draw_panel(figure: Any, panel: Panel, axis: Axis, layout: Layout, top: int, 
     axes.spines["bottom"].set_color(FAINT)
     axes.set_xticks(axis.ticks, axis.tick_labels, fontsize=11)
     axes.tick_params(axis="x", color=FAINT, labelcolor=INK, length=4)
-    if axis.line is not None:
-        axes.axvline(axis.line, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     for number, row in enumerate(panel.rows):
-        draw_row(axes, row, layout.row * number + layout.strip, layout.row - layout.strip)
+        strip = layout.row * number + layout.strip
+        if axis.line is not None:  # row by row, so that it never runs through the words of a narrow figure
+            axes.vlines(axis.line, strip, layout.row * (number + 1), color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        draw_row(axes, row, strip, layout.row - layout.strip)
         write_row(figure, row, layout, top + layout.row * number, height)
 
 

@@ -285,8 +285,9 @@ def competence_rate(record: Record) -> str:
 def failed_warning(results: Record) -> Notice | None:
     failed = [arm for arm in results["arms"] if arm["state"] == "failed"]
     points = [
-        f"`{arm['name']}`: {'; '.join(f'{unit}, {first_line(cause)}' for unit, cause in arm['failures'].items())}"
+        f"`{arm['name']}`, {unit.rpartition('/')[2]}: {first_line(cause)}"
         for arm in failed
+        for unit, cause in arm["failures"].items()
     ]
     meaning = "The numbers of a failed arm come from the seeds that it finished, if any."
     return Notice("Failed arms", tuple(points), meaning) if points else None

@@ -28,7 +28,7 @@ class Prepared:
     checks: Mapping[str, Any]
 
     def rows_hash(self, arm: str) -> str:
-        return fingerprint([[list(row.ids), list(row.train)] for row in self.token_rows[arm]])
+        return fingerprint([[list(row.ids), list(row.weights)] for row in self.token_rows[arm]])
 
     def prompts_hash(self, arm: str) -> str:
         return fingerprint(self.prompts[arm])
@@ -41,7 +41,8 @@ def prepare(study: Study, chat: Chat, context: int) -> Prepared:
     check_trained(rows)
     twins = check_twins(rows)
     overlap = check_overlap(taught_texts(study), examined_texts(study))
-    token_rows = {name: tokenize_rows(arm_rows, chat, context, name) for name, arm_rows in rows.items()}
+    share = study.settings.train.action_share
+    token_rows = {name: tokenize_rows(arm_rows, chat, context, name, share) for name, arm_rows in rows.items()}
     prompts = {setting.name: item_prompts(study, chat, setting) for setting in study.settings.arms}
     check_fit(study, chat, prompts, context)
     checks = {

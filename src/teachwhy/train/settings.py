@@ -26,6 +26,12 @@ class TrainSettings(BaseModel):
     layers: int | None = Field(
         None, gt=0, description="Adapter on this many last decoder layers only, which is much faster; null: on all."
     )
+    action_share: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Share of the loss that the action has beside a reason, the same in all arms; null: by token count.",
+    )
     compile: bool | None = Field(None, description="torch.compile; null uses it where a compiler is found and it pays.")
 
 

@@ -19,8 +19,6 @@ from .settings import TrainSettings
 from .tokens import TokenRow
 from .trunk import Trunk
 
-IGNORED = -100
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -66,8 +64,11 @@ class FixedBatches:
 
 
 class Collate:
-    """Rows to one batch, padded on the right: attention_mask and labels of shape (rows, length), and input_ids of that
-    shape or inputs_embeds of shape (rows, length, hidden size)."""
+    """Rows to one batch, padded on the right.
+
+    ids, weights and attention_mask have the shape (rows, length); inputs_embeds, where the trunk was run beforehand,
+    (rows, length, hidden size).
+    """
 
     def __init__(self, pad_token: int) -> None:
         self.pad_token = pad_token
@@ -75,23 +76,23 @@ class Collate:
     def __call__(self, members: Sequence[Member]) -> dict[str, torch.Tensor]:
         rows = [row for row, _ in members]
         length = max(len(row.ids) for row in rows)
-        input_ids = torch.full((len(rows), length), self.pad_token)
+        ids = torch.full((len(rows), length), self.pad_token)
         attention_mask = torch.zeros((len(rows), length), dtype=torch.long)
-        labels = torch.full((len(rows), length), IGNORED)
+        weights = torch.zeros((len(rows), length))
         for index, row in enumerate(rows):
-            ids, size = torch.tensor(row.ids), len(row.ids)
-            input_ids[index, :size] = ids
+            size = len(row.ids)
+            ids[index, :size] = torch.tensor(row.ids)
+            weights[index, :size] = torch.tensor(row.weights)
             attention_mask[index, :size] = 1
-            labels[index, :size] = torch.where(torch.tensor(row.train), ids, IGNORED)
+        batch = {"ids": ids, "weights": weights, "attention_mask": attention_mask}
         hidden = [states for _, states in members if states is not None]
-        begin = {"inputs_embeds": pad_sequence(hidden, batch_first=True)} if hidden else {"input_ids": input_ids}
-        return begin | {"attention_mask": attention_mask, "labels": labels}
+        return batch | ({"inputs_embeds": pad_sequence(hidden, batch_first=True)} if hidden else {})
 
 
 class SegmentTrainer(Trainer):
-    """transformers' Trainer with planned batches, and the output head computed only where a label is trained.
+    """transformers' Trainer with planned batches, and the output head computed only where a token is trained.
 
-    The loss is the mean cross-entropy (nats) over the trained tokens of a batch, as in plain TRL.
+    The loss is the weighted mean cross-entropy (nats) of a batch; with equal weights, that of plain TRL.
     """
 
     def __init__(self, *args: Any, batches: Sequence[Sequence[int]], **kwargs: Any) -> None:
@@ -107,16 +108,20 @@ class SegmentTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        targets = inputs["labels"][:, 1:]
-        columns = (targets != IGNORED).any(0).nonzero()[:, 0]
+        weights = inputs["weights"][:, 1:]
+        columns = (weights > 0).any(0).nonzero()[:, 0]
+        entry = "inputs_embeds" if "inputs_embeds" in inputs else "input_ids"
         outputs = model(
-            **{name: value for name, value in inputs.items() if name != "labels"},
+            **{entry: inputs.get("inputs_embeds", inputs["ids"])},
+            attention_mask=inputs["attention_mask"],
             logits_to_keep=columns,
             use_cache=False,
         )
-        kept = targets[:, columns]
-        wanted = kept != IGNORED
-        loss = cross_entropy(outputs.logits[wanted].float(), kept[wanted])
+        counted = weights[:, columns] > 0
+        targets = inputs["ids"][:, 1:][:, columns][counted]
+        each = cross_entropy(outputs.logits[counted].float(), targets, reduction="none")
+        shares = weights[:, columns][counted]
+        loss = (each * shares).sum() / shares.sum()
         self.losses.append(loss.item())
         return (loss, outputs) if return_outputs else loss
 
