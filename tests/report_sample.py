@@ -62,7 +62,7 @@ def sample_results() -> dict[str, Any]:
             "name": "swap",
             "question": "Does a reason steer what a small model does where two facts pull apart?",
             "about": "Every arm is taught the same actions on the same cases; only the text beside the action differs.",
-            "limits": "One small model and one recipe.\nTwenty everyday rules, all of one form: two facts, two actions.",
+            "limits": "One small model and one recipe.\nTwenty everyday rules of one form: two facts, two actions.",
             "stamp": stamp(),
         },
         "model": {
@@ -150,12 +150,13 @@ def all_contrasts(observed: Mapping[Cell, list[Observation]]) -> list[dict[str, 
     def setting(arm: str, versus: str, **subset: str) -> ContrastSetting:
         return ContrastSetting(arm=arm, versus=versus, metric=FOLLOWS, subset={"kind": "conflict", **subset})
 
-    declared = [setting("why", "swapped", distance="new_wording"), setting("why", "mention", distance="new_wording")]
-    exploratory = [setting("why", "swapped", distance="seen_wording"), setting("why", "mention", distance="seen_wording")]
-    exploratory += [setting("why", other) for other in ("what", "reason_only", "neutral", "shuffled", "policy_in_prompt")]
+    declared = [setting("why", other, distance="new_wording") for other in ("swapped", "mention")]
+    exploratory = [setting("why", other, distance="seen_wording") for other in ("swapped", "mention")]
+    others = ("what", "reason_only", "neutral", "shuffled", "policy_in_prompt")
+    exploratory += [setting("why", other) for other in others]
     exploratory += [setting("mention", "what"), setting("policy_in_prompt", "base")]
     # Three rules are too few for an interval.
-    few = ContrastSetting(arm="reason_only", versus="what", metric=FOLLOWS, subset={"kind": "conflict", "principle": "few"})
+    few = setting("reason_only", "what", principle="few")
 
     def compared(one: ContrastSetting) -> Any:
         return contrast(scores(observed, one.arm, one.subset), scores(observed, one.versus, one.subset), level=LEVEL)
@@ -198,8 +199,9 @@ def unscored(observed: Mapping[Cell, list[Observation]]) -> list[dict[str, Any]]
     for (arm, metric, format, _, distance), found in observed.items():
         lost = sum(one.value is None for one in found)
         if lost and distance == "seen_wording":
+            where = {"arm": arm, "exam": "decisions", "metric": metric, "format": format}
             records += [
-                {"arm": arm, "exam": "decisions", "metric": metric, "format": format, "cause": cause, "count": lost // part}
+                {**where, "cause": cause, "count": lost // part}
                 for cause, part in causes
                 if lost // part
             ]
@@ -258,7 +260,7 @@ def checks() -> dict[str, Any]:
             "examined_texts": 320,
             "hits": 0,
             "near_duplicates": [
-                {"taught": "example rule-03-07", "examined": "item rule-03-agree-seen_wording-1", "run": "near-duplicate"}
+                {"taught": "example rule-03-07", "examined": "item rule-03-agree-0", "run": "near-duplicate"}
             ],
             "left_out": ["system"],
         },
@@ -290,10 +292,10 @@ def answers() -> list[dict[str, Any]]:
         options = {"move": "Move them to another pitch.", "leave": "Leave them on their pitch."}
         for arm in ARMS:
             action = options[rng.choice(list(options))]
-            reason = f"Reason: Her tent is right beside the river. Flood water can reach a tent within night {number}.\n"
+            reason = f"Reason: Her tent is right beside the river. Flood water can reach it in night {number}.\n"
             said = f"{reason if arm not in ('base', 'policy_in_prompt', 'what') else ''}Action: {action}"
             if arm == "base":
-                said = "\n\n\n" if number % 3 else "I think the guest should be asked first, and then we will see about the pitch."
+                said = "\n\n\n" if number % 3 else "I think the guest should be asked first, and then we will see."
             records.append(
                 {
                     "arm": arm,
@@ -301,7 +303,7 @@ def answers() -> list[dict[str, Any]]:
                     "item": f"rule-{number:02}-{'conflict' if conflict else 'agree'}-0",
                     "kind": "conflict" if conflict else "agree",
                     "distance": DISTANCES[number % 4 // 2],
-                    "prompt": "Our guest Ingrid has her tent in the dip by the river, and she has camped every summer for years.",
+                    "prompt": "Our guest Ingrid has her tent in the dip by the river, and she has camped for years.",
                     "answer": said,
                     "gold": None if conflict else "move",
                     "facts": facts,

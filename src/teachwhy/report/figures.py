@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .wording import signed
+
 WIDE, NARROW = 720, 328  # pixels; the page shows the one that fits, so that text is never scaled down
 INK, ACCENT, FAINT, SOFT = "#000001", "#000002", "#000003", "#000004"
 COLOURS = {INK: "currentColor", ACCENT: "var(--accent)", FAINT: "var(--faint)", SOFT: "var(--soft)"}
@@ -160,7 +162,8 @@ def point(row: Row) -> dict[str, Any]:
         return {"marker": "x", "markersize": 9, "markeredgecolor": INK, "markeredgewidth": 2.5}
     if row.mark == "square" or row.low is not None:
         return {"marker": "s", "markersize": 8, "markerfacecolor": ACCENT, "markeredgecolor": ACCENT}
-    return {"marker": "D", "markersize": 7, "markerfacecolor": "none", "markeredgecolor": ACCENT, "markeredgewidth": 1.8}
+    open_diamond = {"marker": "D", "markersize": 7, "markerfacecolor": "none"}
+    return {**open_diamond, "markeredgecolor": ACCENT, "markeredgewidth": 1.8}
 
 
 def write_row(figure: Any, row: Row, layout: Layout, top: float, height: int) -> None:
@@ -188,7 +191,7 @@ def for_page(source: str, name: str, width: int, height: float) -> str:
     for colour, value in COLOURS.items():
         body = body.replace(colour, value)
     # Two SVGs stand for one figure and the page shows one of them; the figure around them carries the words.
-    opening = f'<svg viewBox="0 0 {width} {height:g}" style="max-width: {width}px" aria-hidden="true" focusable="false">'
+    opening = f'<svg viewBox="0 0 {width} {height:g}" style="max-width: {width}px" aria-hidden="true">'
     return opening + re.sub(r"\n\s*", "\n", body).strip()
 
 
@@ -210,6 +213,5 @@ def difference_axis(rows: Sequence[Row]) -> Axis:
     step = next(step for step in (0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5, limit) if limit / step <= 4)
     count = math.floor(limit / step + 1e-9)
     ticks = [step * place for place in range(-count, count + 1)]
-    labels = [f"{tick:+.2f}".replace("+0.", "+.").replace("-0.", "−.").replace("-", "−") for tick in ticks]
-    labels[count] = "0"
+    labels = [signed(tick) if tick else "0" for tick in ticks]
     return Axis(-limit * 1.03, limit * 1.03, ticks, labels, line=0)

@@ -150,12 +150,9 @@ def measure_view(results: Record, measure: Measure, number: int, drawn: bool) ->
     """One declared metric: every arm in its own format, by subset."""
     rates = [rate for rate in results["rates"] if measure.holds(rate) and rate["format"] == "own"]
     groups = [
-        {"subset": subset, "rows": [(arm, rate_at(rates, arm, subset)) for arm in results["arms"]]}
-        for subset in wording.subsets_of(rates)
+        (subset, [(arm, rate_at(rates, arm, subset)) for arm in results["arms"]]) for subset in wording.subsets_of(rates)
     ]
-    panels = [
-        Panel(subset_label(group["subset"]), [arm_row(arm, rate) for arm, rate in group["rows"]]) for group in groups
-    ]
+    panels = [Panel(subset_label(subset), [arm_row(arm, rate) for arm, rate in rows]) for subset, rows in groups]
     return {
         "metric": wording.metric_of(results, measure.exam, measure.metric),
         "groups": groups,
@@ -197,24 +194,34 @@ def covers(rates: Sequence[Record]) -> list[tuple[str, list[str]]]:
 
 def other_tables(results: Record) -> list[dict[str, Any]]:
     """Every metric in both formats, generated and by choice: a table for each, with the arms of each subset as rows."""
-    stems = dict.fromkeys((rate["exam"], rate["metric"].removesuffix(BY_CHOICE)) for rate in results["rates"])
-    first = [(measure.exam, measure.metric.removesuffix(BY_CHOICE)) for measure in measures(results)]
+    first = [(measure.exam, generated(measure.metric)) for measure in measures(results)]
     tables = []
-    for exam, stem in dict.fromkeys([stem for stem in first if stem in stems] + list(stems)):
-        rates = [rate for rate in results["rates"] if (rate["exam"], rate["metric"].removesuffix(BY_CHOICE)) == (exam, stem)]
-        columns = sorted({(rate["format"], rate["metric"]) for rate in rates}, key=lambda key: (key[0] != "own", key[1]))
+    for exam, metric in dict.fromkeys([*first, *((rate["exam"], generated(rate["metric"])) for rate in results["rates"])]):
+        rates = [rate for rate in results["rates"] if (rate["exam"], generated(rate["metric"])) == (exam, metric)]
+        columns = sorted({(rate["format"], rate["metric"]) for rate in rates}, key=own_first)
         groups = [
-            {
-                "subset": subset,
-                "rows": [
+            (
+                subset,
+                [
                     (arm, [rate_at(of_column(rates, column), arm, subset) for column in columns])
                     for arm in results["arms"]
                 ],
-            }
+            )
             for subset in wording.subsets_of(rates)
         ]
-        tables.append({"metric": wording.metric_of(results, exam, stem), "columns": columns, "groups": groups})
+        if rates:
+            tables.append({"metric": wording.metric_of(results, exam, metric), "columns": columns, "groups": groups})
     return tables
+
+
+def generated(metric: str) -> str:
+    """The metric of generated answers that stands beside one by choice."""
+    return metric.removesuffix(BY_CHOICE)
+
+
+def own_first(column: tuple[str, str]) -> tuple[bool, str]:
+    format, metric = column
+    return format != "own", metric
 
 
 def of_column(rates: Sequence[Record], column: tuple[str, str]) -> list[Record]:
@@ -260,7 +267,8 @@ def example_groups(results: Record) -> list[dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {}
     for record in results["answers"]:
         subset = {"kind": record["kind"], "distance": record["distance"]}
-        group = groups.setdefault(record["item"], {"item": record, "subset": subset, "options": options(record), "answers": []})
+        empty = {"item": record, "subset": subset, "options": options(record), "answers": []}
+        group = groups.setdefault(record["item"], empty)
         group["answers"].append(answer_view(record, format))
     return list(groups.values())
 
@@ -297,7 +305,7 @@ def parts(answer: str, format: Mapping[str, str]) -> list[tuple[str, str]]:
     kinds = {format["reason_marker"]: "reason", format["action_marker"]: "action"}
     markers = "|".join(re.escape(marker) for marker in kinds if marker)
     pieces = re.split(f"({markers})", answer) if markers else [answer]
-    found = [("other", pieces[0])] + [(kinds[marker], text) for marker, text in zip(pieces[1::2], pieces[2::2], strict=True)]
+    found = zip(["other", *(kinds[marker] for marker in pieces[1::2])], pieces[::2], strict=True)
     return [(kind, text.strip()) for kind, text in found if text.strip()]
 
 
@@ -332,7 +340,8 @@ def matching(checks: Record, training: Sequence[Record]) -> dict[str, list[str]]
     }
     columns["updates"] = [record["updates"] for record in training]
     same = [label for label, values in columns.items() if values and min(values) == max(values)]
-    differing = [f"{label} ({min(values):,} to {max(values):,})" for label, values in columns.items() if len(set(values)) > 1]
+    ranges = {label: (min(values), max(values)) for label, values in columns.items() if len(set(values)) > 1}
+    differing = [f"{label} ({low:,} to {high:,})" for label, (low, high) in ranges.items()]
     return {"same": same, "differing": differing}
 
 

@@ -56,7 +56,8 @@ def verdict_line(contrast: Record, results: Record) -> str:
 def arm_lines(results: Record) -> Any:
     """One line an arm: state, competence and the declared metric by distance, and the share of unscored answers."""
     competences = wording.subsets_of(results["competence"])
-    measured = [(measure, subset) for measure in wording.declared_measures(results) for subset in cells(results, measure)]
+    measures = wording.declared_measures(results)
+    measured = [(measure, subset) for measure in measures for subset in cells(results, measure)]
     heads = [f"competence: {subset_label(subset)}" for subset in competences]
     heads += [f"{spaced(measure.metric)}: {subset_label(subset)}" for measure, subset in measured]
     table = new_table(["arm", "state"], [*heads, "unscored"], [arm["name"] for arm in results["arms"]])
@@ -84,8 +85,9 @@ def competence(results: Record, arm: Record, subset: dict[str, str]) -> str:
 
 
 def rate(results: Record, arm: Record, measure: Measure, subset: dict[str, str]) -> str:
+    wanted = (arm["name"], "own", subset)
     for record in results["rates"]:
-        if measure.holds(record) and (record["arm"], record["format"], record["subset"]) == (arm["name"], "own", subset):
+        if measure.holds(record) and (record["arm"], record["format"], record["subset"]) == wanted:
             return share(record["estimate"])
     return NONE
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..evals import DISTANCES
 
-NONE = "–"
-MINUS = "−"
+NONE = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
 UNSCORED_WARNING = 0.05
 BY_CHOICE = "_by_choice"
 Record = Mapping[str, Any]
@@ -51,7 +51,7 @@ class Notice:
 
 
 def share(value: float | None) -> str:
-    """A number without its leading zero, to two digits (three where two would hide that it is not zero): .52, −.004."""
+    """A number without its leading zero, to two digits (three where two would hide that it is not zero): .52, -.004."""
     if value is None:
         return NONE
     digits = 3 if 0 < abs(value) < 0.005 else 2
@@ -60,12 +60,12 @@ def share(value: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """A difference with its sign: +.21, −.05, .00."""
+    """A difference with its sign: +.21, -.05, .00."""
     return ("+" if value is not None and value > 0 else "") + share(value)
 
 
 def decimals(value: float | None) -> str:
-    """A number to three digits, such as a loss: 5.577, −5.549."""
+    """A number to three digits, such as a loss: 5.577, -5.549."""
     return NONE if value is None else f"{value:.3f}".replace("-", MINUS)
 
 
@@ -312,13 +312,13 @@ def seeds_label(seeds: Sequence[int | None]) -> str:
 
 def unscored_warning(results: Record) -> Notice | None:
     shares = {arm["name"]: unscored_share(results, arm) for arm in results["arms"]}
-    points = [f"`{name}`: {percent(value)} of its answers" for name, value in shares.items() if value > UNSCORED_WARNING]
-    return Notice(
-        f"More than {percent(UNSCORED_WARNING)} of the answers could not be scored",
-        tuple(points),
+    points = [f"`{name}`: {percent(lost)} of its answers" for name, lost in shares.items() if lost > UNSCORED_WARNING]
+    title = f"More than {percent(UNSCORED_WARNING)} of the answers could not be scored"
+    meaning = (
         "Unscored answers are neither right nor wrong: they are left out of the rates, counted beside them, and listed "
-        "by cause under “What failed”.",
-    ) if points else None
+        "by cause under “What failed”."
+    )
+    return Notice(title, tuple(points), meaning) if points else None
 
 
 def unscored_share(results: Record, arm: Record) -> float:
@@ -332,7 +332,7 @@ def unscored_share(results: Record, arm: Record) -> float:
 
 
 def cell_items(results: Record, rate: Record) -> int:
-    """How many items a rate was asked on: a rate counts those it scored, and the fullest rate of the cell counts most."""
+    """How many items a rate was asked on: a rate counts only those it scored, so the fullest one of its cell is taken."""
     stem = rate["metric"].removesuffix(BY_CHOICE)
     return max(
         other["items"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..data import Example, find_arm, read_examples, validated
 from ..errors import InputError, Place, listed, unknown_name
@@ -62,6 +62,12 @@ class ContrastSetting(Strict):
     metric: str
     format: str = Field("own", pattern="^(own|off)$")
     subset: dict[str, str] = Field(default_factory=dict, description="Item field -> value, such as kind: conflict.")
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def accept_bare_off(cls, value: Any) -> Any:
+        """YAML reads a bare `off` as false."""
+        return "off" if value is False else value
 
 
 class CompetenceSetting(Strict):
