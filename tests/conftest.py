@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 import tiny
+from hypothesis import settings
 
 from teachwhy import cli
+
+# A busy machine must not fail a test, and the examples are the same every time.
+settings.register_profile("steady", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

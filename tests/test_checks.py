@@ -94,10 +94,8 @@ def test_many_overlaps_are_cut_with_their_number():
 
 
 def test_near_duplicates_are_listed_and_do_not_stop():
-    words = [f"w{number}" for number in range(100)]
-    near = [word if number % 7 != 6 or number > 6 else "other" for number, word in enumerate(words)]
-    taught = {"example a": " ".join(words[:7]), "example b": "quite another thing is said here"}
-    record = check_overlap(taught, {"item 1": " ".join(near[:6] + words[6:7]), "item 2": "nothing like it at all"})
+    taught = {"example a": "the lamp is lit for guests", "example b": "quite another thing is said here"}
+    record = check_overlap(taught, {"item 1": "The lamp is lit for guests.", "item 2": "nothing like it at all"})
     assert record["hits"] == 0
     assert record["near_duplicates"] == [{"taught": "example a", "examined": "item 1", "run": "near-duplicate"}]
     assert (record["taught_texts"], record["examined_texts"]) == (2, 2)

@@ -184,23 +184,24 @@ def test_shown_difference_is_said_with_what_it_covers(results: dict[str, Any]) -
     found = verdict(results["contrasts"][0], results)
     assert found.shown
     assert found.number == "+.23 [.05, .42]"
-    said = " ".join(found.sentences)
+    said = " ".join([found.finding, *found.details])
     assert "A difference was shown: `why` scores higher than `swapped`" in said
     assert "neither better nor worse" in said
     assert "The 95% interval covers families and seeds." in said
     assert "(Holm over 2 declared contrasts)" in said
+    assert "`swapped`: Another fact and reason that fit the same action." in said
 
 
 def test_interval_over_zero_shows_no_difference(results: dict[str, Any]) -> None:
     found = verdict(declared(results, estimate=0.03, low=-0.05, high=0.12), results)
     assert not found.shown
-    assert found.sentences[0] == "No difference was shown; the interval still allows from −.05 to +.12."
+    assert found.finding == "No difference was shown; the interval still allows from −.05 to +.12."
 
 
 def test_holm_can_take_a_difference_back(results: dict[str, Any]) -> None:
     found = verdict(declared(results, p_adjusted=0.08), results)
     assert not found.shown
-    assert "after Holm's correction over the declared contrasts p = .080, above .05" in found.sentences[0]
+    assert "after Holm's correction over the declared contrasts p = .080, above .05" in found.finding
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -210,7 +211,7 @@ def test_contrast_without_interval_claims_nothing(results: dict[str, Any]) -> No
     found = verdict(contrast, results)
     assert not found.shown
     assert found.number == "+.23"
-    assert found.sentences[0].startswith("No interval is claimed: 3 of the at least 10 families needed.")
+    assert found.finding.startswith("No interval is claimed: 3 of the at least 10 families needed.")
     assert "No interval is claimed" in text_of(render_report(results, timings={}))
 
 
@@ -222,13 +223,13 @@ def test_direction_of_the_metric_decides_what_is_better(
 ) -> None:
     low, high = estimate - 0.1, estimate + 0.1
     found = verdict(declared(results, estimate=estimate, low=low, high=high, higher_is_better=higher), results)
-    assert f"`{better}` does better than" in found.sentences[0]
+    assert f"`{better}` does better than" in found.finding
 
 
 def test_unscored_answers_that_could_undo_a_difference_are_named(results: dict[str, Any]) -> None:
     found = verdict(declared(results, unscored=40, bounds=(-0.1, 0.4)), results)
-    assert "40 answers are unscored" in found.sentences[-1]
-    assert "from −.10 to +.40" in found.sentences[-1]
+    assert "40 answers are unscored" in found.cautions[0]
+    assert "from −.10 to +.40" in found.cautions[0]
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -150,10 +150,10 @@ def draw_row(axes: Any, row: Row, top: float, height: float) -> None:
             axes.plot([end, end], [middle - 4, middle + 4], color=ACCENT, linewidth=2, clip_on=False)
     if row.seeds:
         below = [middle + 9] * len(row.seeds)
-        circle = {"marker": "o", "markersize": 4.5, "markerfacecolor": "none", "markeredgecolor": INK}
+        circle = {"color": INK, "marker": "o", "markersize": 4.5, "markerfacecolor": "none", "markeredgecolor": INK}
         axes.plot(list(row.seeds), below, linestyle="none", clip_on=False, **circle)
     if row.value is not None:
-        axes.plot([row.value], [middle], linestyle="none", clip_on=False, **point(row))
+        axes.plot([row.value], [middle], color=INK, linestyle="none", clip_on=False, **point(row))
 
 
 def point(row: Row) -> dict[str, Any]:
@@ -187,17 +187,12 @@ def for_page(source: str, name: str, width: int, height: float) -> str:
     body = re.sub(r'\bid="', f'id="{name}-', body)
     body = re.sub(r'xlink:href="#', f'href="#{name}-', body)
     body = re.sub(r"url\(#", f"url(#{name}-", body)
-    body = re.sub(r"font: ((?:bold |\d+ )?)([\d.]+px) [^;\"]*", set_font, body)
+    body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
     for colour, value in COLOURS.items():
         body = body.replace(colour, value)
     # Two SVGs stand for one figure and the page shows one of them; the figure around them carries the words.
     opening = f'<svg viewBox="0 0 {width} {height:g}" style="max-width: {width}px" aria-hidden="true">'
     return opening + re.sub(r"\n\s*", "\n", body).strip()
-
-
-def set_font(match: re.Match[str]) -> str:
-    weight, size = match[1].strip(), match[2]
-    return f"font-size: {size}" + (f"; font-weight: {weight}" if weight else "")
 
 
 def rate_axis(line: float | None = None) -> Axis:

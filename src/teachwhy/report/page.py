@@ -53,6 +53,7 @@ def render_report(results: dict[str, Any], *, timings: dict[str, Any]) -> str:
 def view(results: Record, timings: Record) -> dict[str, Any]:
     """Everything the template shows, in the order of the page."""
     drawn = figures.matplotlib_found()
+    measures = wording.declared_measures(results)
     declared = [contrast for contrast in results["contrasts"] if contrast["declared"]]
     exploratory = [contrast for contrast in results["contrasts"] if not contrast["declared"]]
     return {
@@ -61,7 +62,7 @@ def view(results: Record, timings: Record) -> dict[str, Any]:
         "warnings": wording.warnings(results),
         "verdicts": [wording.verdict(contrast, results) for contrast in declared],
         "contrasts": contrast_groups(results, declared, exploratory, drawn),
-        "measures": [measure_view(results, measure, number, drawn) for number, measure in enumerate(measures(results))],
+        "measures": [measure_view(results, measure, number, drawn) for number, measure in enumerate(measures)],
         "others": other_tables(results),
         "competence": competence_view(results, drawn),
         "examples": example_groups(results),
@@ -84,10 +85,6 @@ def code(text: str) -> Any:
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
-
-
-def measures(results: Record) -> list[Measure]:
-    return wording.declared_measures(results)
 
 
 # Contrasts
@@ -149,9 +146,8 @@ def arm_index(results: Record) -> dict[str, Record]:
 def measure_view(results: Record, measure: Measure, number: int, drawn: bool) -> dict[str, Any]:
     """One declared metric: every arm in its own format, by subset."""
     rates = [rate for rate in results["rates"] if measure.holds(rate) and rate["format"] == "own"]
-    groups = [
-        (subset, [(arm, rate_at(rates, arm, subset)) for arm in results["arms"]]) for subset in wording.subsets_of(rates)
-    ]
+    subsets = wording.subsets_of(rates)
+    groups = [(subset, [(arm, rate_at(rates, arm, subset)) for arm in results["arms"]]) for subset in subsets]
     panels = [Panel(subset_label(subset), [arm_row(arm, rate) for arm, rate in rows]) for subset, rows in groups]
     return {
         "metric": wording.metric_of(results, measure.exam, measure.metric),
@@ -194,9 +190,10 @@ def covers(rates: Sequence[Record]) -> list[tuple[str, list[str]]]:
 
 def other_tables(results: Record) -> list[dict[str, Any]]:
     """Every metric in both formats, generated and by choice: a table for each, with the arms of each subset as rows."""
-    first = [(measure.exam, generated(measure.metric)) for measure in measures(results)]
+    named = [(measure.exam, generated(measure.metric)) for measure in wording.declared_measures(results)]
+    named += [(rate["exam"], generated(rate["metric"])) for rate in results["rates"]]
     tables = []
-    for exam, metric in dict.fromkeys([*first, *((rate["exam"], generated(rate["metric"])) for rate in results["rates"])]):
+    for exam, metric in dict.fromkeys(named):
         rates = [rate for rate in results["rates"] if (rate["exam"], generated(rate["metric"])) == (exam, metric)]
         columns = sorted({(rate["format"], rate["metric"]) for rate in rates}, key=own_first)
         groups = [

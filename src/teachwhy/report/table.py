@@ -49,8 +49,8 @@ def contrast_lines(contrasts: Sequence[Record]) -> Any:
 
 def verdict_line(contrast: Record, results: Record) -> str:
     verdict = wording.verdict(contrast, results)
-    covers = f" The interval covers {contrast['covers']}." if contrast["low"] is not None else ""
-    return f"{verdict.name}: {verdict.sentences[0]}{covers}"
+    covers = [f"The interval covers {contrast['covers']}."] if contrast["low"] is not None else []
+    return f"{verdict.name}: {' '.join([verdict.finding, *covers, *verdict.cautions])}"
 
 
 def arm_lines(results: Record) -> Any:

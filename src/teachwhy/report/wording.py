@@ -30,12 +30,18 @@ class Measure:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a declared contrast says. shown: whether a difference counts as shown. `x` in a sentence is a name."""
+    """What a declared contrast says, in sentences; `x` in them is a name.
+
+    shown: whether a difference counts as shown. cautions: what weakens this contrast. details: what was compared and
+    measured, and what the interval covers.
+    """
 
     name: str
     number: str
     shown: bool
-    sentences: tuple[str, ...]
+    finding: str
+    cautions: tuple[str, ...]
+    details: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -167,11 +173,17 @@ def declared_measures(results: Record) -> list[Measure]:
 def verdict(contrast: Record, results: Record) -> Verdict:
     """What a declared contrast says, computed from its numbers."""
     shown, finding = find(contrast, results)
-    number = NONE if contrast["estimate"] is None else signed(contrast["estimate"])
+    number = "no estimate" if contrast["estimate"] is None else signed(contrast["estimate"])
     if contrast["low"] is not None:
         number += f" {bracket(contrast['low'], contrast['high'])}"
-    sentences = [finding, *claim(contrast, results), *cautions(contrast, results, shown)]
-    return Verdict(contrast_name(contrast), number, shown, tuple(sentences))
+    return Verdict(
+        name=contrast_name(contrast),
+        number=number,
+        shown=shown,
+        finding=finding,
+        cautions=tuple(cautions(contrast, results, shown)),
+        details=(*covered(contrast, results), *compared(contrast, results)),
+    )
 
 
 def find(contrast: Record, results: Record) -> tuple[bool, str]:
@@ -206,8 +218,8 @@ def direction(contrast: Record, results: Record) -> str:
     return f"`{better}` does better than `{worse}`"
 
 
-def claim(contrast: Record, results: Record) -> list[str]:
-    """What the interval covers, the p values, and what was measured."""
+def covered(contrast: Record, results: Record) -> list[str]:
+    """What the interval covers, and the adjusted p."""
     sentences = []
     if contrast["low"] is not None:
         sentences.append(f"The {level_text(contrast['level'])} interval covers {contrast['covers']}.")
@@ -215,10 +227,16 @@ def claim(contrast: Record, results: Record) -> list[str]:
         tested = sum(other["declared"] and other["p"] is not None for other in results["contrasts"])
         over = f"Holm over {tested} declared contrasts" if tested > 1 else "the one declared contrast with a p"
         sentences.append(f"Adjusted {p_phrase(contrast['p_adjusted'])} ({over}).")
+    return sentences
+
+
+def compared(contrast: Record, results: Record) -> list[str]:
+    """What was measured, on what, and what the two arms are."""
     metric = metric_of(results, contrast["exam"], contrast["metric"])
     measured = f"`{contrast['metric']}`" + (f", {metric['meaning']}" if metric["meaning"] else "")
-    sentences.append(f"Measured: {measured}; {subset_label(contrast['subset'])}, {format_label(contrast['format'])}.")
-    return sentences
+    sentences = [f"Measured: {measured}; {subset_label(contrast['subset'])}, {format_label(contrast['format'])}."]
+    summaries = {arm["name"]: arm["summary"] for arm in results["arms"]}
+    return sentences + [f"`{name}`: {sentence(summaries[name])}" for name in (contrast["arm"], contrast["versus"])]
 
 
 def cautions(contrast: Record, results: Record, shown: bool) -> list[str]:
@@ -332,7 +350,7 @@ def unscored_share(results: Record, arm: Record) -> float:
 
 
 def cell_items(results: Record, rate: Record) -> int:
-    """How many items a rate was asked on: a rate counts only those it scored, so the fullest one of its cell is taken."""
+    """How many items a rate was asked on: a rate counts only those it scored, so the fullest of its cell is taken."""
     stem = rate["metric"].removesuffix(BY_CHOICE)
     return max(
         other["items"]

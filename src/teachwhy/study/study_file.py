@@ -51,6 +51,9 @@ class FormatSettings(Strict):
     reason: str = Field("first", pattern="^(first|last)$", description="Place of the reason: before or after the action.")
     reason_marker: str = Field("Reason:", description="Opens what stands beside the action.")
     action_marker: str = Field("Action:", description="Opens the action.")
+    choose_marker: str | None = Field(
+        None, description="Where given, the full texts of the possible actions follow each prompt behind this word."
+    )
 
 
 class ContrastSetting(Strict):

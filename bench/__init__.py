@@ -1,0 +1,1 @@
+"""Teachwhy against its peers, on the same rows, prompts and model: `python -m bench --out bench/results.json`."""

@@ -1,0 +1,1 @@
+"""Supervised training. Its files are imported one by one where they are used, since `supervised` needs torch."""
