@@ -283,8 +283,7 @@ def floor_warning(results: Record) -> Notice | None:
     return Notice(
         f"Below the competence floor of {share(below[0]['at_least'])}",
         tuple(points),
-        "These arms do not do reliably what they were taught, on cases where everything agrees. "
-        "Their other scores there mean little.",
+        "These arms do not reliably do what they were taught, so their other scores mean little.",
     )
 
 

@@ -157,6 +157,8 @@ def rate_record(
         "format": format,
         "subset": subset,
         **vars(interval(found, level)),
+        "asked": len(found),
+        "right": sum(observation.value or 0.0 for observation in found),
         "per_seed": {str(seed): sum(values) / len(values) for seed, values in by_seed.items()},
     }
 
@@ -173,8 +175,7 @@ def competence(study: Study, rates: Sequence[Mapping[str, Any]]) -> list[dict[st
     for rate in rates:
         trained = find_arm(study.arm(rate["arm"]).arm).trained
         if trained and (rate["exam"], rate["metric"], rate["format"]) == (floor.exam, floor.metric, "own"):
-            scored = 1 - rate["unscored"] / max(1, rate["items"] * max(1, rate["seeds"]) + rate["unscored"])
-            value = (rate["estimate"] or 0.0) * scored
+            value = rate["right"] / rate["asked"]
             records.append(
                 {
                     "arm": rate["arm"],
