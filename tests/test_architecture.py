@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import itertools
 import re
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -104,9 +103,8 @@ def test_heavy_libraries_are_imported_where_they_are_used():
     """Only train/supervised.py, itself imported inside functions, may subclass a library's class at its top."""
     for file in FILES:
         top = [node for node in parsed(file).body if isinstance(node, ast.Import | ast.ImportFrom)]
-        named = itertools.chain.from_iterable(
-            [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""] for node in top
-        )
+        named = [alias.name for node in top if isinstance(node, ast.Import) for alias in node.names]
+        named += [node.module or "" for node in top if isinstance(node, ast.ImportFrom) and not node.level]
         heavy = {name.split(".")[0] for name in named} & HEAVY
         assert not heavy or file.parts[0] == "train", f"{file} imports {heavy} at its top"
 

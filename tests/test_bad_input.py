@@ -145,7 +145,12 @@ def test_lines_that_are_no_json_object(teachwhy, tiny_study, file, line, said):
         ("examples.jsonl", 2, {"prompt": None, "messages": []}, "at least 1 item 'messages'"),
         ("examples.jsonl", 2, {"messages": [{"role": "user", "content": "a"}]}, "`prompt` or `messages`, not both"),
         ("examples.jsonl", 2, {"prompt": None, "messages": [{"role": "usr", "content": "a"}]}, "'messages.0.role'"),
-        ("examples.jsonl", 2, {"prompt": None, "messages": [{"role": "user", "text": "a"}]}, "content' is missing Fields: content, role"),
+        (
+            "examples.jsonl",
+            2,
+            {"prompt": None, "messages": [{"role": "user", "text": "a"}]},
+            "content' is missing Fields: content, role",
+        ),
         (
             "examples.jsonl",
             2,
@@ -158,7 +163,12 @@ def test_lines_that_are_no_json_object(teachwhy, tiny_study, file, line, said):
         ("examples.jsonl", 4, {"reason": None}, "'why' needs the field 'reason', which example 'lamp-1'"),
         ("items.jsonl", 1, {"gold": "maybe"}, "'maybe' has no text in `answers`"),
         ("items.jsonl", 1, {"facts": None}, "give `gold`, or `facts`"),
-        ("items.jsonl", 1, {"facts": {"A": {"states": "x", "decision": "perhaps"}}}, "'perhaps' has no text in `answers`"),
+        (
+            "items.jsonl",
+            1,
+            {"facts": {"A": {"states": "x", "decision": "perhaps"}}},
+            "'perhaps' has no text in `answers`",
+        ),
         ("items.jsonl", 1, {"facts": {"A": {"sates": "x", "decision": "yes"}}}, "'facts.A.s"),
         ("items.jsonl", 1, {"answers": {"yes": "Go."}}, "'answers'"),
         ("items.jsonl", 1, {"answers": {"yes": "Help.", "no": "Do not help."}}, "'yes' stands inside that of 'no'"),
@@ -242,7 +252,10 @@ CONTRAST = {"arm": "why", "versus": "swapped", "metric": "follows_first_fact"}
         ({"seeds": [-1]}, "'seeds.0' greater than or equal to 0"),
         ({"seeds": [2**40]}, "'seeds.0' less than"),
         ({"seeds": [1, 1]}, "seed stands twice"),
-        ({"train": {"learning_rat": 1}}, "no field named 'learning_rat' Did you mean 'learning_rate'? 'train.learning_rat'"),
+        (
+            {"train": {"learning_rat": 1}},
+            "no field named 'learning_rat' Did you mean 'learning_rate'? 'train.learning_rat'",
+        ),
         ({"train": {"learning_rate": -1}}, "'train.learning_rate' greater than 0"),
         ({"train": {"learning_rate": "fast"}}, "'train.learning_rate' number"),
         ({"train": {"learning_rate": float("nan")}}, "'train.learning_rate'"),
@@ -349,7 +362,7 @@ def test_training_text_that_overlaps_the_items(teachwhy, tiny_study):
 
 
 def test_an_item_that_repeats_the_policy(teachwhy, tiny_study):
-    edit_line(tiny_study.parent / "items.jsonl", 5, prompt="So light the lamp when guests are coming, otherwise keep it.")
+    edit_line(tiny_study.parent / "items.jsonl", 5, prompt="Light the lamp when guests are coming; otherwise keep it.")
     assert_refused(teachwhy("check", tiny_study), "policy lamp / item lamp-conflict-0")
 
 

@@ -13,7 +13,8 @@ from teachwhy.errors import CheckError
 
 def row(name: str, *, prompt: str = "Q", beside: str = "", action: str = "Go.", end: str = "<end>") -> Row:
     middle = (Segment("reason", beside, True),) if beside else ()
-    return Row(name, (Segment("prompt", prompt, False), *middle, Segment("action", action, True), Segment("end", end, True)))
+    ending = (Segment("action", action, True), Segment("end", end, True))
+    return Row(name, (Segment("prompt", prompt, False), *middle, *ending))
 
 
 TWINS = {"what": [row("a"), row("b")], "why": [row("a", beside="So. "), row("b", beside="Thus. ")]}

@@ -10,6 +10,7 @@ import pytest
 from typer.main import get_command
 
 from teachwhy import cli
+from teachwhy.data import ARMS
 
 COMMANDS = sorted(get_command(cli.app).commands)
 HEAVY = ("torch", "transformers", "peft", "trl", "inspect_ai", "ray", "scipy", "matplotlib", "datasets")
@@ -51,7 +52,7 @@ def test_arms_lists_every_arm_with_its_needs(teachwhy):
     done = teachwhy("arms")
     assert done.code == 0
     lines = {line.split()[0]: line for line in done.out.splitlines()}
-    assert set(lines) >= {"base", "policy_in_prompt", "what", "why", "mention", "reason_only", "swapped", "neutral", "shuffled"}
+    assert set(lines) == set(ARMS)
     assert "(needs swapped)" in lines["swapped"]
 
 

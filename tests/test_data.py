@@ -11,7 +11,7 @@ import tiny
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from teachwhy.data import ARMS, Example, Writing, check_twins, find_arm, read_examples
+from teachwhy.data import ARMS, Example, Message, Writing, check_twins, find_arm, read_examples
 from teachwhy.data.arms import derangement, full_reason
 from teachwhy.errors import InputError
 
@@ -19,7 +19,12 @@ TRAINED = [arm.name for arm in ARMS.values() if arm.trained]
 
 
 def example(number: int = 0, **fields: object) -> Example:
-    texts = {"mention": "It rains.", "reason": "Rain is wet.", "swapped": "It is dark. Dark is dim.", "neutral": "A day."}
+    texts = {
+        "mention": "It rains.",
+        "reason": "Rain is wet.",
+        "swapped": "It is dark. Dark hides.",
+        "neutral": "A day.",
+    }
     basic = {"id": f"e{number}", "principle": f"p{number}", "prompt": "Rain?", "action": "Stay."}
     return Example.model_validate(basic | texts | fields)
 
@@ -41,7 +46,8 @@ def test_examples_are_read_in_order_with_their_short_forms(tmp_path):
     path = write(tmp_path / "a.jsonl", {"id": "1", "rule": "door", "prompt": "Hello?", "action": "Hi."})
     more = write(tmp_path / "b.jsonl", {"id": "2", "messages": [{"role": "user", "content": "So?"}], "action": "No."})
     first, second = read_examples([path, more])
-    assert (first.id, first.principle, first.messages[0].content, first.messages[0].role) == ("1", "door", "Hello?", "user")
+    assert (first.id, first.principle) == ("1", "door")
+    assert first.messages == [Message(role="user", content="Hello?")]
     assert (second.id, second.principle) == ("2", "")
 
 
@@ -63,9 +69,8 @@ def test_blank_lines_are_passed_over_and_counted(tmp_path):
 
 
 def test_openai_chat_lines_become_examples(tmp_path):
-    system, user, answer = (
-        {"role": role, "content": text} for role, text in (("system", "Be brief."), ("user", "2+2?"), ("assistant", "4"))
-    )
+    said = (("system", "Be brief."), ("user", "2+2?"), ("assistant", "4"))
+    system, user, answer = ({"role": role, "content": text} for role, text in said)
     tool = {"type": "function", "function": {"name": "add"}}
     path = write(
         tmp_path / "chat.jsonl",
@@ -88,7 +93,7 @@ def test_a_chat_of_one_answer_is_refused(tmp_path):
 
 def test_a_chat_of_nothing_but_a_system_prompt_and_an_answer_is_refused(tmp_path):
     messages = [{"role": "system", "content": "Hm."}, {"role": "assistant", "content": "4"}]
-    with pytest.raises(InputError, match="'messages'|at least 1 item"):
+    with pytest.raises(InputError, match="at least 1 item"):
         read_examples([write(tmp_path / "chat.jsonl", {"messages": messages})])
 
 
@@ -120,7 +125,7 @@ def test_markers_can_be_changed_or_left_out():
         ("mention", "It rains."),
         ("reason_only", "Rain is wet."),
         ("why", "It rains. Rain is wet."),
-        ("swapped", "It is dark. Dark is dim."),
+        ("swapped", "It is dark. Dark hides."),
         ("neutral", "A day."),
     ],
 )
@@ -153,7 +158,7 @@ def test_every_arm_has_a_summary_of_one_line():
 
 
 texts = st.text(min_size=1, max_size=30).filter(str.strip)
-beside = st.fixed_dictionaries({name: texts for name in ("mention", "reason", "swapped", "neutral", "action", "prompt")})
+beside = st.fixed_dictionaries(dict.fromkeys(("mention", "reason", "swapped", "neutral", "action", "prompt"), texts))
 markers = st.text(max_size=8)
 
 

@@ -73,7 +73,7 @@ def test_a_sound_policy_has_no_findings(tmp_path):
 
 def test_findings_come_in_the_order_of_lines_and_name_them(tmp_path):
     path = tmp_path / "policy.md"
-    path.write_text("## a\nRule: Go.\n\n## b\nWhy: It is kind.\n\n## a\nRule: Help the old man.\nWhy: Help the old man.\n")
+    path.write_text("## a\nRule: Go.\n\n## b\nWhy: It is kind.\n\n## a\nRule: Help old men.\nWhy: Help the old men.\n")
     found = [(finding.level, finding.line, finding.message.split(";")[0]) for finding in check_policy(path)]
     assert found == [
         ("error", 1, "Principle 'a' has no `Why:`."),

@@ -42,7 +42,8 @@ def test_overrides_replace_what_is_written(tmp_path):
 
 
 def test_arms_may_be_named_again_with_other_settings(tmp_path):
-    arms = ["why", {"arm": "why", "name": "after", "reason": "last"}, {"arm": "why", "name": "again", "seed_offset": 100}]
+    after = {"arm": "why", "name": "after", "reason": "last"}
+    arms = ["why", after, {"arm": "why", "name": "again", "seed_offset": 100}]
     study = read_study(build(tmp_path, arms=arms, contrasts=[], exploratory=[]))
     why, after, again = study.settings.arms
     assert (why.name, after.arm, again.seed_offset) == ("why", "why", 100)

@@ -125,9 +125,7 @@ def front_matter(lines: list[str], path: Path) -> tuple[dict[str, Any], int]:
 def assemble(heading: tuple[str, str, int], parts: dict[str, list[str]]) -> Principle:
     identifier, title, line = heading
     texts = {label: " ".join(lines).strip() for label, lines in parts.items()}
-    return Principle(
-        identifier, title, texts.get("Rule", ""), texts.get("Why", ""), texts.get("Boundaries", ""), line
-    )
+    return Principle(identifier, title, texts.get("Rule", ""), texts.get("Why", ""), texts.get("Boundaries", ""), line)
 
 
 def findings(policy: Policy) -> list[Finding]:
@@ -137,7 +135,9 @@ def findings(policy: Policy) -> list[Finding]:
     first_line: dict[str, int] = {}
     for principle in policy.principles:
         if principle.id in first_line:
-            message = f"Two principles have the id {principle.id!r}; the first stands on line {first_line[principle.id]}."
+            message = (
+                f"Two principles have the id {principle.id!r}; the first stands on line {first_line[principle.id]}."
+            )
             found.append(Finding("error", principle.line, message))
         first_line.setdefault(principle.id, principle.line)
         found.extend(principle_findings(principle))

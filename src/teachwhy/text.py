@@ -50,14 +50,14 @@ def read_text(path: Path) -> str:
         ) from None
     if not raw.strip():
         raise InputError("This file is empty.", where=str(path), remedy="Fill it, or take it out of the study.")
-    for number, line in enumerate(raw.split(b"\n"), 1):
-        if len(line) > LONGEST_LINE_BYTES:
+    for number, row in enumerate(raw.split(b"\n"), 1):
+        if len(row) > LONGEST_LINE_BYTES:
             raise InputError(
-                f"This line has {len(line):,} bytes; the longest allowed has {LONGEST_LINE_BYTES:,}.",
+                f"This line has {len(row):,} bytes; the longest allowed has {LONGEST_LINE_BYTES:,}.",
                 where=str(Place(path, number)),
                 remedy="Is a newline missing?",
             )
-        if b"\0" in line:
+        if b"\0" in row:
             raise InputError(
                 "This file holds null bytes, so it is not UTF-8 text.",
                 where=str(Place(path, number)),
@@ -78,7 +78,7 @@ def load_yaml(text: str, path: Path, first_line: int = 1) -> dict[str, Any]:
         value = yaml.load(text, Loader=UniqueKeys)
     except RecursionError:
         raise InputError(
-            "This YAML is nested too deeply to be read.", where=str(path), remedy="Close what is opened; is a ] missing?"
+            "This YAML is nested too deeply to be read.", where=str(path), remedy="Is a closing bracket missing?"
         ) from None
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
@@ -117,7 +117,7 @@ def jsonl_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             ) from None
         except RecursionError:
             raise InputError(
-                "This line is nested too deeply to be read.", where=where, remedy="Close what is opened; is a ] missing?"
+                "This line is nested too deeply to be read.", where=where, remedy="Is a closing bracket missing?"
             ) from None
         except UnicodeEncodeError:
             raise InputError(

@@ -75,4 +75,5 @@ def model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseMode
 
 def valid_fields(model: type[BaseModel]) -> list[str]:
     names = set(model.model_fields)
-    return sorted(names | ({"prompt"} if "messages" in names else set()) | ({"rule"} if "principle" in names else set()))
+    short = {short for short, long in (("prompt", "messages"), ("rule", "principle")) if long in names}
+    return sorted(names | short)

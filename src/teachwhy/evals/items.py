@@ -64,7 +64,7 @@ class Item(BaseModel):
         said = {decision: f" {' '.join(words(action))} " for decision, action in self.answers.items()}
         for one, other in permutations(said, 2):
             if said[one] in said[other] or not said[one].strip():
-                raise ValueError(f"the answer of {one!r} stands inside that of {other!r}; a reader could not tell them apart")
+                raise ValueError(f"the answer of {one!r} stands inside that of {other!r}, so they cannot be told apart")
         return self
 
     @property

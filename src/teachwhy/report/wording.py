@@ -343,17 +343,6 @@ def unscored_share(results: Record, arm: Record) -> float:
     asked = lost = 0
     for rate in results["rates"]:
         if rate["arm"] == arm["name"] and rate["format"] == "own" and not rate["metric"].endswith(BY_CHOICE):
-            asked += max(cell_items(results, rate) * len(arm["seeds"]), rate["unscored"])
+            asked += rate["asked"]
             lost += rate["unscored"]
     return lost / asked if asked else 0.0
-
-
-def cell_items(results: Record, rate: Record) -> int:
-    """How many items a rate was asked on: a rate counts only those it scored, so the fullest of its cell is taken."""
-    stem = rate["metric"].removesuffix(BY_CHOICE)
-    return max(
-        other["items"]
-        for other in results["rates"]
-        if (other["exam"], other["subset"]) == (rate["exam"], rate["subset"])
-        and other["metric"].removesuffix(BY_CHOICE) == stem
-    )

@@ -38,7 +38,7 @@ def job_of(path: Path, runs: Path, say: Say) -> Job:
         record = read_json(path / "study.json")
         if not isinstance(record, dict) or not {"study_file", "model"} <= set(record):
             raise RunError(
-                "This run's record is broken.", where=str(path / "study.json"), remedy="Name the study instead of the run."
+                "This run's record is broken.", where=str(path / "study.json"), remedy="Name the study itself."
             )
         source = Path(record["study_file"])
         if not source.is_file():
@@ -55,7 +55,7 @@ def job_of(path: Path, runs: Path, say: Say) -> Job:
         return job
     if study_path(path).is_file():
         return prepare_job(read_study(path), runs, say)
-    raise RunError("This is neither a run folder nor a study.", where=str(path), remedy="Give runs/<study>/<fingerprint>.")
+    raise RunError("This is neither a run folder nor a study.", where=str(path), remedy="Give one of them.")
 
 
 def answer(job: Job, unit: Unit, prompt: str) -> str:

@@ -72,13 +72,13 @@ def run_units(job: Job, units: Sequence[Unit], workers: int, on_message: OnMessa
 def start_worker(job: Job, inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]], lock: IO[str]) -> Hand:
     # The maths libraries read their thread count when they are loaded, before any of our code runs.
     threads = str(job.threads)
-    environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"}
+    settings = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"}
     process = subprocess.Popen(
         [sys.executable, "-m", "teachwhy.study.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment,
+        env=os.environ | settings,
         pass_fds=(lock.fileno(),),
     )
     hand = Hand(process)

@@ -108,7 +108,9 @@ def folder_error(error: OSError, path: Path) -> RunError:
             "This folder cannot be written to.", where=str(path), remedy="Give another one, for runs with --runs DIR."
         )
     return RunError(
-        f"A file cannot be written: {error.strerror or error}.", where=str(path), remedy="Check that path, or --runs DIR."
+        f"A file cannot be written: {error.strerror or error}.",
+        where=str(path),
+        remedy="Check the path, or --runs DIR.",
     )
 
 

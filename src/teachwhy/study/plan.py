@@ -47,7 +47,7 @@ class Unit:
 
 
 def plan_units(study: Study, arms: Sequence[str] | None = None, seeds: Sequence[int] | None = None) -> list[Unit]:
-    """The units in the order they are run: untrained arms, then seed by seed. Errors: an arm or seed the study lacks."""
+    """The units in the order they are run: untrained arms, then seed by seed. Errors: an unknown arm or seed."""
     known = study.settings.seeds
     for seed in seeds or ():
         if seed not in known:

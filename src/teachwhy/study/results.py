@@ -123,6 +123,7 @@ def contrast_record(setting: ContrastSetting, found: Contrast, *, declared: bool
         "higher_is_better": metric.higher_is_better,
         "declared": declared,
         **{name: value for name, value in vars(found).items() if name not in ("components", "per_seed")},
+        "bounds": list(found.bounds) if found.bounds else None,
         "components": components,
         "per_seed": {str(seed): value for seed, value in found.per_seed.items()},
     }

@@ -30,10 +30,10 @@ class Strict(BaseModel):
 class ArmSetting(Strict):
     """An arm of the study. In YAML a bare name, or a mapping where a setting differs from the usual."""
 
-    name: str = Field("", pattern=FOLDER_NAME, description="What the arm is called in this study; its kind where nothing is given.")
+    name: str = Field("", pattern=FOLDER_NAME, description="Its name in this study; the kind where none is given.")
     arm: str = Field(description="The kind of arm; `teachwhy arms` lists them.")
     reason: str | None = Field(None, pattern="^(first|last)$", description="Overrides `format.reason` for this arm.")
-    seed_offset: int = Field(0, ge=0, lt=2**31, description="Added to each seed: the same arm again with seeds of its own (A/A).")
+    seed_offset: int = Field(0, ge=0, lt=2**31, description="Added to each seed: the same arm with seeds of its own.")
 
     @model_validator(mode="before")
     @classmethod
@@ -48,7 +48,9 @@ class ArmSetting(Strict):
 class FormatSettings(Strict):
     """How rows are written down."""
 
-    reason: str = Field("first", pattern="^(first|last)$", description="Place of the reason: before or after the action.")
+    reason: str = Field(
+        "first", pattern="^(first|last)$", description="Place of the reason: before or after the action."
+    )
     reason_marker: str = Field("Reason:", description="Opens what stands beside the action.")
     action_marker: str = Field("Action:", description="Opens the action.")
     choose_marker: str | None = Field(
@@ -128,7 +130,9 @@ class Study:
         for setting in self.settings.arms:
             if setting.name == name:
                 return setting
-        raise unknown_name("arm in this study", name, [setting.name for setting in self.settings.arms], where=str(self.path))
+        raise unknown_name(
+            "arm in this study", name, [setting.name for setting in self.settings.arms], where=str(self.path)
+        )
 
     def exam_format(self, setting: ArmSetting) -> ExamFormat:
         format = self.settings.format

@@ -105,7 +105,8 @@ class Worker:
         """The folder of the adapter every arm of this seed starts from; made the first time."""
         folder = self.job.run / "train" / "step0" / f"seed-{seed}"
         train = self.job.study.settings.train
-        stamp = fingerprint(["step0", self.job.source.fingerprint, train.rank, train.alpha, train.targets, train.layers, seed])
+        shape = [train.rank, train.alpha, train.targets, train.layers]
+        stamp = fingerprint(["step0", self.job.source.fingerprint, shape, seed])
         with locked(folder.parent, say=lambda text: None):  # two workers may want it at once
             if not (stamp_fits(folder / "step0.json", stamp) and whole(folder / "step0.json")):
                 fresh = load_model(self.job.source, device="cpu", dtype=self.job.environment["dtype"])
