@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .generate import batches_of
+from .generate import batches_of, padded_left
 from .load import LanguageModel
 from .prefix import SharedPrefix, split_shared_prefix
 
@@ -52,19 +52,13 @@ def score_batch(
     """Scores of one batch. The prefixes are padded on the left, so that every option begins in the same column."""
     import torch
 
-    rows, width, past = len(rests), max(len(rest) for rest in rests), len(shared.tokens)
-    pad = model.chat.pad_token
-    ids = torch.tensor([[pad] * (width - len(rest)) + list(rest) for rest in rests], device=model.device)
-    gaps = torch.tensor([width - len(rest) for rest in rests], device=model.device)
-    columns = torch.arange(past + width, device=model.device)
-    present = ((columns < past) | (columns >= past + gaps[:, None])).long()
-    positions = (torch.arange(past, past + width, device=model.device) - gaps[:, None]).clamp(min=0)
+    ids, present, positions = padded_left(model, len(shared.tokens), rests)
     with torch.inference_mode():
         start = model.network(
             input_ids=ids,
             attention_mask=present,
             position_ids=positions,
-            past_key_values=shared.cache_for(rows),
+            past_key_values=shared.cache_for(len(rests)),
             use_cache=True,
             logits_to_keep=1,
         )

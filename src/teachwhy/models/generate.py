@@ -10,6 +10,7 @@ from .prefix import SharedPrefix, split_shared_prefix
 
 BATCH_TOKENS = 6_000
 LARGEST_BATCH = 128
+LEAVING = 0.75
 
 
 def generate(
@@ -53,32 +54,60 @@ def batches_of(order: Sequence[int], rests: Sequence[Sequence[int]], extra: int)
 def continue_batch(
     model: LanguageModel, prefix: SharedPrefix, rests: Sequence[Sequence[int]], max_new_tokens: int
 ) -> list[list[int]]:
-    """New tokens of each row, cut before the token that ends it."""
+    """New tokens of each row, cut before the token that ends it.
+
+    Rows that have ended leave the batch once they are a quarter of it, so that a few long answers are not paid for
+    by all.
+    """
+    import torch
+
+    ids, present, positions = padded_left(model, len(prefix.tokens), rests)
+    cache = prefix.cache_for(len(rests))
+    stops = torch.tensor(model.chat.stop_tokens, device=model.device)
+    rows = torch.arange(len(rests), device=model.device)
+    going = torch.ones_like(rows, dtype=torch.bool)
+    new: list[list[int]] = [[] for _ in rests]
+    with torch.inference_mode():
+        for _ in range(max_new_tokens):
+            output = model.network(
+                input_ids=ids,
+                attention_mask=present,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            cache, chosen = output.past_key_values, output.logits[:, -1].argmax(-1)
+            for row, token in zip(rows.tolist(), chosen.tolist(), strict=True):
+                new[row].append(token)
+            going &= ~torch.isin(chosen, stops)
+            if not going.any():
+                break
+            ids, positions = chosen[:, None], positions[:, -1:] + 1
+            present = torch.cat([present, torch.ones_like(ids)], 1)
+            if going.sum() <= LEAVING * len(going):
+                staying = going.nonzero()[:, 0]
+                cache.batch_select_indices(staying)
+                ids, positions, present = ids[staying], positions[staying], present[staying]
+                rows, going = rows[staying], going[staying]
+    return [cut(tokens, model.chat.stop_tokens) for tokens in new]
+
+
+def padded_left(model: LanguageModel, past: int, rests: Sequence[Sequence[int]]) -> tuple[Any, Any, Any]:
+    """Token ids and positions, shape (rows, width), and the attention mask, shape (rows, past + width).
+
+    past: tokens of the shared prefix, which every row attends to.
+    """
     import torch
 
     width = max(len(rest) for rest in rests)
+    gaps = torch.tensor([width - len(rest) for rest in rests], device=model.device)
     pad = model.chat.pad_token
-    padded = torch.tensor([[pad] * (width - len(rest)) + list(rest) for rest in rests], device=model.device)
-    present = torch.tensor([[0] * (width - len(rest)) + [1] * len(rest) for rest in rests], device=model.device)
-    cache = prefix.cache_for(len(rests))
-    before = torch.ones((len(rests), len(prefix.tokens)), dtype=present.dtype, device=model.device)
-    arguments: dict[str, Any] = {"past_key_values": cache} if cache is not None else {}
-    head = torch.tensor([prefix.tokens] * len(rests), device=model.device, dtype=padded.dtype).reshape(len(rests), -1)
-    with torch.inference_mode():
-        output = model.network.generate(
-            input_ids=torch.cat([head, padded], 1),
-            attention_mask=torch.cat([before, present], 1),
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            eos_token_id=model.chat.stop_tokens,
-            pad_token_id=pad,
-            **arguments,
-        )
-    new = output[:, head.shape[1] + width :].tolist()
-    return [cut(tokens, model.chat.stop_tokens) for tokens in new]
+    ids = torch.tensor([[pad] * (width - len(rest)) + list(rest) for rest in rests], device=model.device)
+    columns = torch.arange(past + width, device=model.device)
+    present = ((columns < past) | (columns >= past + gaps[:, None])).long()
+    positions = (torch.arange(past, past + width, device=model.device) - gaps[:, None]).clamp(min=0)
+    return ids, present, positions
 
 
 def cut(tokens: Sequence[int], stops: Sequence[int]) -> list[int]:
