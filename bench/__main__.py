@@ -49,7 +49,8 @@ class Side:
 
     def ask(self, what: str) -> dict[str, Any]:
         """Have it run once. Ends the bench with the last lines of its log where it fails."""
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin
+        assert self.process.stdout
         try:
             self.process.stdin.write(what + "\n")
             self.process.stdin.flush()

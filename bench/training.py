@@ -19,9 +19,7 @@ BATCHES_AN_EPOCH = 2
 
 def new_adapter(work: Work, model: LanguageModel) -> Any:
     train = work.study.settings.train
-    return attach_new(
-        model, rank=train.rank, alpha=train.alpha, targets=train.targets, seed=0, layers=train.layers
-    )
+    return attach_new(model, rank=train.rank, alpha=train.alpha, targets=train.targets, seed=0, layers=train.layers)
 
 
 class OurTraining:

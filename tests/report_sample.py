@@ -200,11 +200,7 @@ def unscored(observed: Mapping[Cell, list[Observation]]) -> list[dict[str, Any]]
         lost = sum(one.value is None for one in found)
         if lost and distance == "seen_wording":
             where = {"arm": arm, "exam": "decisions", "metric": metric, "format": format}
-            records += [
-                {**where, "cause": cause, "count": lost // part}
-                for cause, part in causes
-                if lost // part
-            ]
+            records += [{**where, "cause": cause, "count": lost // part} for cause, part in causes if lost // part]
     return records
 
 

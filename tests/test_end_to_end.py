@@ -13,7 +13,11 @@ import pytest
 
 def teachwhy(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "teachwhy.cli", *arguments], cwd=cwd, env=os.environ.copy(), capture_output=True, text=True
+        [sys.executable, "-m", "teachwhy.cli", *arguments],
+        cwd=cwd,
+        env=os.environ.copy(),
+        capture_output=True,
+        text=True,
     )
 
 

@@ -1,5 +1,4 @@
 """The page and the table of a run: everything said, nothing flattered, nothing let through unescaped."""
-# ruff: noqa: RUF001 (the minus signs and dashes are those of the page)
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def test_the_losses_are_those_of_plain_trl(
     theirs = trl_losses(source, step_zero, rows, tmp_path / "theirs")
     assert len(ours) == len(theirs) == 10
     assert ours == pytest.approx(theirs, abs=1e-4)
-    assert sum(ours[-2:]) < 0.95 * sum(ours[:2])
+    assert sum(ours[-2:]) < sum(ours[:2]) - 0.2
 
 
 def test_one_seed_trains_the_same_bytes_twice(

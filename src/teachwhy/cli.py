@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -21,9 +21,9 @@ app = typer.Typer(
 
 StudyPath = Annotated[Path, typer.Argument(help="A study.yaml, or the folder that holds it.")]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Where run folders are kept.")]
-Model = Annotated[Optional[str], typer.Option("--model", help="Another model than the study's own.")]
-Arms = Annotated[Optional[str], typer.Option("--arms", help="Only these arms, separated by commas.")]
-Seeds = Annotated[Optional[str], typer.Option("--seeds", help="Only these seeds, separated by commas.")]
+Model = Annotated[str | None, typer.Option("--model", help="Another model than the study's own.")]
+Arms = Annotated[str | None, typer.Option("--arms", help="Only these arms, separated by commas.")]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="Only these seeds, separated by commas.")]
 INTERRUPTED = 130  # what typer exits with after Ctrl-C
 Quick = Annotated[bool, typer.Option("--quick", help="One seed, and the arms what, why and swapped.")]
 
@@ -131,7 +131,7 @@ def ask(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a study that has one.")],
     prompt: Annotated[str, typer.Argument(help="What to ask.")],
     arms: Arms = None,
-    seed: Annotated[Optional[int], typer.Option(help="Which seed's adapters; the lowest where none is given.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Which seed's adapters; the lowest where none is given.")] = None,
     runs: RunsFolder = Path("runs"),
 ) -> None:
     """Put one prompt to every arm of a run and print the answers side by side."""

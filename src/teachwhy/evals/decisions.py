@@ -46,9 +46,7 @@ def target_of(item: Item) -> tuple[str, str]:
     return FOLLOWS, first.decision
 
 
-def as_score(
-    item: Item, answer: Answer, metric: str, decision: str | None, target: str, cause: str | None
-) -> Score:
+def as_score(item: Item, answer: Answer, metric: str, decision: str | None, target: str, cause: str | None) -> Score:
     if decision is None:
         return Score(item.id, answer.format, metric, None, None, cause, answer.sample)
     return Score(item.id, answer.format, metric, float(decision == target), decision, None, answer.sample)
@@ -76,7 +74,9 @@ register(
         requests=requests,
         score=score,
         metrics=(
-            Metric(FOLLOWS, "share of conflict cases decided as the first fact asks (a preference between facts)", None),
+            Metric(
+                FOLLOWS, "share of conflict cases decided as the first fact asks (a preference between facts)", None
+            ),
             Metric(f"{FOLLOWS}_by_choice", "the same, by log-probability of the full action", None),
             Metric(CORRECT, "share of cases with a right decision that are decided rightly", True),
             Metric(f"{CORRECT}_by_choice", "the same, by log-probability of the full action", True),

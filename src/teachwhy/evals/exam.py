@@ -77,7 +77,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Exam:
-    """requests: what to ask of one arm. score: the scores of one answer. version: raised when a score's meaning changes."""
+    """requests: what to ask of one arm. score: the scores of an answer. version: rises when a score changes meaning."""
 
     name: str
     version: int

@@ -247,9 +247,7 @@ def cautions(contrast: Record, results: Record, shown: bool) -> list[str]:
     below = [
         f"`{record['arm']}` ({subset_label(record['subset'])})"
         for record in results["competence"]
-        if record["arm"] in named
-        and not record["competent"]
-        and distance in (None, record["subset"].get("distance"))
+        if record["arm"] in named and not record["competent"] and distance in (None, record["subset"].get("distance"))
     ]
     if below:
         sentences.append(f"Below the competence floor: {', '.join(below)}; so this contrast says little.")

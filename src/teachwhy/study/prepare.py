@@ -39,7 +39,9 @@ class Prepared:
 def prepare(study: Study, chat: Chat, context: int) -> Prepared:
     """Rows and prompts of every arm, checked. context: tokens the model holds. Errors (CheckError): a check fails."""
     trained = [setting for setting in study.settings.arms if find_arm(setting.arm).trained]
-    rows = {setting.name: find_arm(setting.arm).rows(study.examples, writing(study, chat, setting)) for setting in trained}
+    rows = {
+        setting.name: find_arm(setting.arm).rows(study.examples, writing(study, chat, setting)) for setting in trained
+    }
     check_trained(rows)
     twins = check_twins(rows)
     overlap = check_overlap(taught_texts(study), examined_texts(study))
@@ -151,7 +153,7 @@ def check_fit(study: Study, chat: Chat, prompts: Mapping[str, Mapping[str, str]]
         need = len(chat.tokens(by_item[longest])) + study.settings.max_new_tokens
         if need > context:
             raise CheckError(
-                f"The longest prompt of the arm {arm!r} needs {need} tokens with its answer; the model holds {context}.",
+                f"The longest prompt of the arm {arm!r} needs {need} tokens with its answer; it holds {context}.",
                 where=f"item {longest!r}",
                 remedy="Shorten the item or the policy, lower max_new_tokens, or take this arm out.",
             )

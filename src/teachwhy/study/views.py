@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-
 from ..data import Segment, find_arm
 from ..errors import InputError, unknown_name
 from ..models import find_model, load_chat
@@ -91,7 +90,7 @@ def measure_speed(job: Job, units: Sequence[Unit], say: Say) -> dict[str, float]
         rows = job.prepared.token_rows[arm.name]
         train = job.study.settings.train
         batches = plan_batches([row.shared for row in rows], batch=train.batch, epochs=train.epochs, seed=0)
-        for part in (batches[:1], batches[: MEASURED_UPDATES]):
+        for part in (batches[:1], batches[:MEASURED_UPDATES]):
             done = train_adapter(
                 network,
                 rows,
@@ -124,9 +123,14 @@ def study_status(path: Path, *, model: str | None, runs: Path, say: Say) -> str:
     """One line a unit, and whether a run is at work."""
     job = prepare_job(read_study(path, overrides={"model": model} if model else None), runs, say)
     units = plan_units(job.study)
-    lines = [f"{unit.name:28} {'done' if job.done(unit) else 'trained' if job.trained(unit) and unit.trained else '-'}" for unit in units]
+    lines = [
+        f"{unit.name:28} {'done' if job.done(unit) else 'trained' if job.trained(unit) and unit.trained else '-'}"
+        for unit in units
+    ]
     done = sum(job.done(unit) for unit in units)
-    lines.append(f"\n{done} of {len(units)} units done; {'a run is at work' if at_work(job.run) else 'no run is at work'}")
+    lines.append(
+        f"\n{done} of {len(units)} units done; {'a run is at work' if at_work(job.run) else 'no run is at work'}"
+    )
     lines.append(f"run folder: {job.run}")
     return "\n".join(lines)
 
@@ -165,7 +169,7 @@ def check_anything(path: Path, *, say: Say) -> list[Finding]:
     source = find_model(study.settings.model, base_folder=study.folder, say=say)
     checks = prepare(study, load_chat(source), model_context(source)).checks
     say(f"twins: {checks['twins']['rows']} rows in {len(checks['twins']['arms'])} arms are twins")
-    say(f"overlap: none in {checks['overlap']['taught_texts']} taught and {checks['overlap']['examined_texts']} examined texts")
+    say(
+        f"overlap: none in {checks['overlap']['taught_texts']} taught and {checks['overlap']['examined_texts']} examined texts"
+    )
     return check_policy(study_path(path).parent / study.settings.policy)
-
-

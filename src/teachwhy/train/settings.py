@@ -30,7 +30,7 @@ class TrainSettings(BaseModel):
         None,
         gt=0,
         le=1,
-        description="Share of the loss that the action has beside a reason, the same in all arms; null: by token count.",
+        description="Share of the loss that the action has beside a reason, in all arms alike; null: by tokens.",
     )
     compile: bool | None = Field(None, description="torch.compile; null uses it where a compiler is found and it pays.")
 
