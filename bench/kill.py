@@ -116,7 +116,7 @@ def kill_at(command: Command, target: Point, delay: float) -> str | None:
             _, now = command.points[-1]
             command.process.kill()
             return now.phase if command.process.wait() < 0 else None
-        time.sleep(0.002)
+        time.sleep(0.01)
     return None
 
 
@@ -187,7 +187,7 @@ def two_at_once(calm: Calm, runs: Path) -> list[str]:
     """Start a second run while the first is at work: it must say that it waits, and both must find the same."""
     first = start(calm.study, runs)
     while first.process.poll() is None and not first.said:
-        time.sleep(0.002)
+        time.sleep(0.01)
     second = start(calm.study, runs)
     first.finish()
     second.finish()

@@ -122,13 +122,13 @@ def test_facts_stand_in_the_prompt_and_each_comes_first_in_half(texts):
 
 
 def test_texts_beside_the_action_are_of_one_length(texts):
-    """Neutral within 3 words of mention and reason, swapped within 4; on average all within 2."""
+    """Neutral and swapped within 4 words of mention and reason; on average all within 2."""
     lengths = [
         [len(words(text)) for text in (f"{case.mention} {case.reason}", case.swapped, case.neutral)]
         for case in texts.examples
     ]
     for example, (why, swapped, neutral) in zip(texts.examples, lengths, strict=True):
-        assert abs(neutral - why) <= 3, (example.id, why, neutral)
+        assert abs(neutral - why) <= 4, (example.id, why, neutral)
         assert abs(swapped - why) <= 4, (example.id, why, swapped)
     means = [mean(column) for column in zip(*lengths, strict=True)]
     assert max(means) - min(means) <= 2, means

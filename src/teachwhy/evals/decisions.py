@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..text import words
+from ..text import fingerprint, words
 from .exam import Answer, Exam, ExamFormat, Metric, Request, Score, register
 from .items import Item
 
@@ -13,8 +13,15 @@ CORRECT = "correct"
 
 
 def requests(items: Sequence[Item], format: ExamFormat) -> list[Request]:
-    """Two requests an item: in the arm's own format, and in the other one."""
-    return [request for item in items for request in (own(item), off(item, format))]
+    """Every item in the arm's own format, and the items of some pairs in the other one."""
+    both = pairs_in_both(items, format.off_share)
+    return [own(item) for item in items] + [off(item, format) for item in items if item.pair in both]
+
+
+def pairs_in_both(items: Sequence[Item], share: float) -> set[str]:
+    """A share of the pairs, the same for all arms: those whose names have the smallest hashes."""
+    pairs = sorted({item.pair for item in items}, key=lambda pair: fingerprint(["off", pair]))
+    return set(pairs[: round(share * len(pairs))])
 
 
 def own(item: Item) -> Request:

@@ -12,12 +12,16 @@ from .items import Item
 
 @dataclass(frozen=True)
 class ExamFormat:
-    """How an arm writes: whether reasons stand before the action, and the words that open each part."""
+    """How an arm writes: whether it gives reasons and where, and the words that open each part.
+
+    off_share: the share of the pairs that are asked in the other format too.
+    """
 
     reasons: bool
     place: str
     reason_marker: str
     action_marker: str
+    off_share: float = 1.0
 
     @property
     def reason_first(self) -> bool:

@@ -79,7 +79,7 @@ def load_weights(network: Any, folder: Path) -> None:
     """Put the adapter weights saved in `folder` into a PEFT network of the same configuration."""
     from peft import load_peft_weights, set_peft_model_state_dict
 
-    result = set_peft_model_state_dict(network, load_peft_weights(str(folder), device="cpu"))
+    result: Any = set_peft_model_state_dict(network, load_peft_weights(str(folder), device="cpu"))
     if result.unexpected_keys:
         raise ModelError(
             "A saved adapter does not fit this model.",

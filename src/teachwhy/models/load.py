@@ -138,7 +138,9 @@ def choose_dtype(dtype: str, device: str) -> str:
     return "bfloat16" if fast else "float32"
 
 
-def load_model(source: ModelSource, *, device: str = "auto", dtype: str = "auto") -> LanguageModel:
+def load_model(
+    source: ModelSource, *, device: str = "auto", dtype: str = "auto", for_training: bool = False
+) -> LanguageModel:
     """Load network and tokenizer. Errors (ModelError): broken or missing files, a template that cannot be used."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -151,10 +153,11 @@ def load_model(source: ModelSource, *, device: str = "auto", dtype: str = "auto"
     chosen_dtype = choose_dtype(dtype, chosen_device)
     chat = load_chat(source)
     try:
-        network = AutoModelForCausalLM.from_pretrained(
+        network: Any = AutoModelForCausalLM.from_pretrained(
             source.folder,
             dtype=getattr(torch, chosen_dtype),
-            attn_implementation="eager" if chosen_device == "cpu" else "sdpa",
+            # On CPUs the backward pass of the fused attention is several times slower than that of the plain one.
+            attn_implementation="eager" if for_training and chosen_device == "cpu" else "sdpa",
             trust_remote_code=source.trust_remote_code,
             use_safetensors=True,
         )

@@ -43,7 +43,7 @@ def shared_length(token_lists: Sequence[Sequence[int]]) -> int:
     """How many first tokens all lists have in common, leaving at least one of each."""
     if not token_lists:
         return 0
-    low, high = min(token_lists), max(token_lists)
+    low, high = min(map(list, token_lists)), max(map(list, token_lists))
     limit = min(len(tokens) for tokens in token_lists) - 1
     same = 0
     while same < limit and low[same] == high[same]:

@@ -62,7 +62,7 @@ def answer(job: Job, unit: Unit, prompt: str) -> str:
     """One arm's greedy answer, with the study's system prompt and, for policy_in_prompt, the policy."""
     model = load_unit(job, unit)
     policy = job.study.policy.as_system_prompt() if find_arm(unit.arm.arm).policy_in_prompt else ""
-    system = "\n\n".join(part for part in (job.study.settings.system, policy) if part)
+    system = "\n\n".join(part for part in (policy, job.study.settings.system) if part)
     case = Example.model_validate({"id": "asked", "prompt": prompt, "action": "-"})
     rendered = model.chat.prompt(conversation(case, system or None))
     return generate(model, [rendered], max_new_tokens=4 * job.study.settings.max_new_tokens)[0].strip()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import statistics
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from ..models import Chat
 from ..text import fingerprint
 from ..train.tokens import TokenRow, tokenize_rows
 from .folder import write_json, write_jsonl
-from .study_file import ArmSetting, FormatSettings, Study
+from .study_file import ArmSetting, Study
 
 
 @dataclass(frozen=True)
@@ -62,12 +60,8 @@ def prepare(study: Study, chat: Chat, context: int) -> Prepared:
 
 def writing(study: Study, chat: Chat, setting: ArmSetting) -> Writing:
     format = study.settings.format
-    actions = possible_actions(study.examples)
     return Writing(
-        prompt=lambda example: chat.prompt(
-            with_choice(conversation(example, study.settings.system), actions[example.principle], example.id, format),
-            example.tools,
-        ),
+        prompt=lambda example: chat.prompt(conversation(example, study.settings.system), example.tools),
         end=chat.end,
         place=setting.reason or format.reason,
         reason_marker=format.reason_marker,
@@ -83,38 +77,17 @@ def conversation(case: Example | Item, system: str | None) -> list[dict[str, str
     return ([{"role": "system", "content": own}] if own and not has_system else []) + messages
 
 
-def possible_actions(examples: Sequence[Example]) -> dict[str, list[str]]:
-    """Principle -> the different actions of its examples, in alphabetical order."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for example in examples:
-        found[example.principle].add(example.action)
-    return {principle: sorted(actions) for principle, actions in found.items()}
-
-
-def with_choice(
-    messages: list[dict[str, str]], actions: Sequence[str], key: str, format: FormatSettings
-) -> list[dict[str, str]]:
-    """The conversation with the possible actions behind its last message, where the format asks for that.
-
-    Their order depends on the key alone (the twins of a pair share one), so that no place means anything.
-    """
-    if format.choose_marker is None:
-        return messages
-    order = list(actions)
-    random.Random(key).shuffle(order)
-    last = messages[-1]
-    return [*messages[:-1], last | {"content": f"{last['content']}\n{format.choose_marker} {' '.join(order)}"}]
-
-
 def item_prompts(study: Study, chat: Chat, setting: ArmSetting) -> dict[str, str]:
-    """Item id -> rendered prompt; the arm `policy_in_prompt` has the policy after the system prompt."""
+    """Item id -> rendered prompt; the arm `policy_in_prompt` has the policy before the system prompt.
+
+    Before, and not after, so that all its prompts begin alike and the policy is run through the model once.
+    """
     policy = study.policy.as_system_prompt() if find_arm(setting.arm).policy_in_prompt else ""
     prompts = {}
     for item in study.items:
-        system = "\n\n".join(part for part in (item.system or study.settings.system, policy) if part)
+        system = "\n\n".join(part for part in (policy, item.system or study.settings.system) if part)
         messages = conversation(item.model_copy(update={"system": system or None}), None)
-        answers = sorted(item.answers.values())
-        prompts[item.id] = chat.prompt(with_choice(messages, answers, item.pair, study.settings.format), item.tools)
+        prompts[item.id] = chat.prompt(messages, item.tools)
     return prompts
 
 

@@ -53,9 +53,6 @@ class FormatSettings(Strict):
     )
     reason_marker: str = Field("Reason:", description="Opens what stands beside the action.")
     action_marker: str = Field("Action:", description="Opens the action.")
-    choose_marker: str | None = Field(
-        None, description="Where given, the full texts of the possible actions follow each prompt behind this word."
-    )
 
 
 class ContrastSetting(Strict):
@@ -103,6 +100,9 @@ class StudySettings(Strict):
     format: FormatSettings = FormatSettings()
     train: TrainSettings = TrainSettings()
     exams: list[str] = Field(["decisions"], min_length=1)
+    off_format_share: float = Field(
+        1.0, ge=0, le=1, description="Share of the pairs that are asked in the other format too."
+    )
     max_new_tokens: int = Field(64, gt=0)
     contrasts: list[ContrastSetting] = Field(default_factory=list, description="Declared before the run; Holm applies.")
     exploratory: list[ContrastSetting] = Field(default_factory=list, description="Shown, labelled and uncorrected.")
@@ -137,7 +137,13 @@ class Study:
     def exam_format(self, setting: ArmSetting) -> ExamFormat:
         format = self.settings.format
         place = setting.reason or format.reason
-        return ExamFormat(find_arm(setting.arm).reasons, place, format.reason_marker, format.action_marker)
+        return ExamFormat(
+            find_arm(setting.arm).reasons,
+            place,
+            format.reason_marker,
+            format.action_marker,
+            self.settings.off_format_share,
+        )
 
 
 def study_path(path: Path) -> Path:

@@ -85,7 +85,9 @@ class Worker:
         if self.model is None:
             settings = self.job.study.settings
             environment = self.job.environment
-            self.model = load_model(self.job.source, device=environment["device"], dtype=environment["dtype"])
+            self.model = load_model(
+                self.job.source, device=environment["device"], dtype=environment["dtype"], for_training=True
+            )
             train = settings.train
             self.network = self.attach(self.model, seed=0)
             self.trunk = Trunk(self.network, train.layers) if train.layers else None

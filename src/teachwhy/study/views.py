@@ -169,7 +169,6 @@ def check_anything(path: Path, *, say: Say) -> list[Finding]:
     source = find_model(study.settings.model, base_folder=study.folder, say=say)
     checks = prepare(study, load_chat(source), model_context(source)).checks
     say(f"twins: {checks['twins']['rows']} rows in {len(checks['twins']['arms'])} arms are twins")
-    say(
-        f"overlap: none in {checks['overlap']['taught_texts']} taught and {checks['overlap']['examined_texts']} examined texts"
-    )
+    overlap = checks["overlap"]
+    say(f"overlap: none in {overlap['taught_texts']} taught and {overlap['examined_texts']} examined texts")
     return check_policy(study_path(path).parent / study.settings.policy)

@@ -101,9 +101,11 @@ class SegmentTrainer(Trainer):
         self.losses: list[float] = []
 
     def get_train_dataloader(self) -> DataLoader[Member]:
+        rows: Any = self.train_dataset
         batches: Any = FixedBatches(self.batches, self.args.train_batch_size)
-        loader = DataLoader(self.train_dataset, batch_sampler=batches, collate_fn=self.data_collator)  # type: ignore[arg-type]
-        return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
+        loader: DataLoader[Member] = DataLoader(rows, batch_sampler=batches, collate_fn=self.data_collator)
+        prepared: DataLoader[Member] = self.accelerator.prepare(loader)
+        return prepared
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

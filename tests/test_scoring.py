@@ -1,0 +1,144 @@
+"""Choice scoring and generation in batches give what a plain pass over each text alone gives."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from tiny import build_tiny_model
+
+from teachwhy.models import Choice, LanguageModel, find_model, generate, load_model, score_choices
+from teachwhy.models import generate as generating
+from teachwhy.models.generate import batches_of, cut
+from teachwhy.models.prefix import WORTH_SHARING, shared_length, split_shared_prefix
+
+SHARED = "The policy that every prompt begins with, word by word. "
+CASES = ("A dog.", "Two dogs bark at the gate.", "x", "The lamp is lit, is it not?", "Why?")
+OPTIONS = (" yes", " no", " perhaps another day", "!")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
+    folder = build_tiny_model(tmp_path_factory.mktemp("model"))
+    source = find_model(str(folder), base_folder=Path("."), say=print)
+    return load_model(source, device="cpu", dtype="float32")
+
+
+def naive_score(model: LanguageModel, prefix: str, option: str) -> float:
+    """Mean log-probability of the option's tokens from one pass over the whole text."""
+    import torch
+
+    before, after = model.chat.tokens(prefix), model.chat.tokens(option)
+    with torch.inference_mode():
+        found = model.network(input_ids=torch.tensor([before + after])).logits[0].double().log_softmax(-1)
+    places = range(len(before) - 1, len(before) + len(after) - 1)
+    return float(sum(found[place, token] for place, token in zip(places, after, strict=True)) / len(after))
+
+
+def naive_continuation(model: LanguageModel, prompt: str, new: int) -> str:
+    """Greedy tokens from a full pass for each, cut before the first stop token."""
+    import torch
+
+    tokens = model.chat.tokens(prompt)
+    length = len(tokens)
+    with torch.inference_mode():
+        for _ in range(new):
+            tokens.append(int(model.network(input_ids=torch.tensor([tokens])).logits[0, -1].argmax()))
+    return model.chat.text(cut(tokens[length:], model.chat.stop_tokens))
+
+
+def random_texts(seed: int, count: int, longest: int) -> list[str]:
+    rng = random.Random(seed)
+    return ["".join(rng.choices("abcdefgh .", k=rng.randint(1, longest))) for _ in range(count)]
+
+
+@pytest.mark.parametrize("opening", ["", SHARED], ids=["nothing shared", "shared prefix"])
+@pytest.mark.parametrize("options", [OPTIONS, ("a", "b"), ("a", "longer by far")], ids=["mixed", "single", "uneven"])
+def test_choice_scores_equal_a_plain_pass(model: LanguageModel, opening: str, options: tuple[str, ...]) -> None:
+    choices = [Choice(opening + case, options) for case in CASES]
+    prefix, _ = split_shared_prefix(model, [model.chat.tokens(choice.prefix) for choice in choices])
+    assert len(prefix.tokens) == (len(model.chat.tokens(SHARED)) if opening else 0)
+    expected = [[naive_score(model, choice.prefix, option) for option in choice.options] for choice in choices]
+    for found, wanted in zip(score_choices(model, choices), expected, strict=True):
+        assert found == pytest.approx(wanted, abs=1e-5)
+
+
+def test_choices_of_different_numbers_of_options(model: LanguageModel) -> None:
+    choices = [Choice(text, OPTIONS[: 2 + index % 3]) for index, text in enumerate(random_texts(1, 9, 30))]
+    for choice, found in zip(choices, score_choices(model, choices), strict=True):
+        assert found == pytest.approx(
+            [naive_score(model, choice.prefix, option) for option in choice.options], abs=1e-5
+        )
+
+
+def test_scores_do_not_depend_on_the_batches(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    choices = [Choice(SHARED + text, OPTIONS) for text in random_texts(2, 12, 40)]
+    together = score_choices(model, choices)
+    monkeypatch.setattr("teachwhy.models.generate.BATCH_TOKENS", 300)
+    seen: list[int] = []
+    in_parts = score_choices(model, choices, progress=seen.append)
+    assert len(seen) > 1
+    assert seen[-1] == len(choices)
+    for a, b in zip(together, in_parts, strict=True):
+        assert a == pytest.approx(b, abs=1e-5)
+
+
+def test_one_choice_alone_and_none(model: LanguageModel) -> None:
+    assert score_choices(model, []) == []
+    assert score_choices(model, [Choice(SHARED, (" yes",))])[0] == pytest.approx(
+        [naive_score(model, SHARED, " yes")], abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("opening", ["", SHARED], ids=["nothing shared", "shared prefix"])
+def test_batched_generation_equals_one_by_one(model: LanguageModel, opening: str) -> None:
+    prompts = [opening + text for text in [*CASES, *random_texts(3, 7, 40)]]
+    assert generate(model, prompts, max_new_tokens=8) == [naive_continuation(model, prompt, 8) for prompt in prompts]
+
+
+def test_generation_is_in_order_whatever_the_batches(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = random_texts(4, 10, 40)
+    together = generate(model, prompts, max_new_tokens=6)
+    monkeypatch.setattr("teachwhy.models.generate.BATCH_TOKENS", 100)
+    seen: list[int] = []
+    assert generate(model, prompts, max_new_tokens=6, progress=seen.append) == together
+    assert len(seen) > 1
+
+
+def test_a_stop_token_ends_its_row_alone(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = [*CASES]
+    free = [naive_tokens(model, prompt, 8) for prompt in prompts]
+    stop = free[0][-1]
+    first = free[0].index(stop)
+    monkeypatch.setitem(model.chat.__dict__, "stop_tokens", [stop])
+    expected = [model.chat.text(cut(tokens, [stop])) for tokens in free]
+    assert len(set(map(len, expected))) > 1
+    assert generate(model, prompts, max_new_tokens=8) == expected
+    assert expected[0] == model.chat.text(free[0][:first])
+
+
+def test_cut_keeps_what_stands_before_the_first_stop() -> None:
+    assert cut([5, 6, 1, 7, 1], [1, 2]) == [5, 6]
+    assert cut([5, 6], [1]) == [5, 6]
+    assert cut([1, 5], [1]) == []
+
+
+def test_batches_hold_every_row_once_within_the_limit() -> None:
+    rests: Sequence[Sequence[int]] = [[0] * length for length in (1, 5, 900, 30, 5999, 7000)]
+    order = sorted(range(len(rests)), key=lambda index: len(rests[index]))
+    batches = batches_of(order, rests, 10)
+    assert [index for batch in batches for index in batch] == order
+    for batch in batches:
+        padded = len(batch) * (max(len(rests[index]) for index in batch) + 10)
+        assert len(batch) == 1 or padded <= generating_limit()
+
+
+def test_shared_length_leaves_a_token_of_each() -> None:
+    assert shared_length([]) == 0
+    assert shared_length([[1, 2, 3], [1, 2, 3]]) == 2
+    assert shared_length([[1, 2, 3, 4], [1, 2]]) == 1
+    assert shared_length([[1, 2, 9], [1, 2, 8, 7]]) == 2
+    assert shared_length([[5], [6]]) == 0
+    assert WORTH_SHARING > 1
