@@ -287,10 +287,12 @@ def answers() -> list[dict[str, Any]]:
         facts = {"water": "move", "habit": "leave"} if conflict else {"water": "move", "habit": "move"}
         options = {"move": "Move them to another pitch.", "leave": "Leave them on their pitch."}
         for arm in ARMS:
-            action = options[rng.choice(list(options))]
+            decision: str | None = rng.choice(list(options))
+            action = options[str(decision)]
             reason = f"Reason: Her tent is right beside the river. Flood water can reach it in night {number}.\n"
             said = f"{reason if arm not in ('base', 'policy_in_prompt', 'what') else ''}Action: {action}"
             if arm == "base":
+                decision = None
                 said = "\n\n\n" if number % 3 else "I think the guest should be asked first, and then we will see."
             records.append(
                 {
@@ -301,6 +303,8 @@ def answers() -> list[dict[str, Any]]:
                     "distance": DISTANCES[number % 4 // 2],
                     "prompt": "Our guest Ingrid has her tent in the dip by the river, and she has camped for years.",
                     "answer": said,
+                    "decision": decision,
+                    "cause": None if decision else "no action marker",
                     "gold": None if conflict else "move",
                     "facts": facts,
                     "answers": options,

@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 
-from ..evals import ExamFormat, Item, decisions
 from . import figures, wording
 from .figures import Panel, Row, draw
 from .wording import BY_CHOICE, Measure, Record, bracket, contrast_name, share, signed, subset_label
@@ -285,15 +284,14 @@ def marks(record: Record, decision: str) -> list[str]:
 
 
 def answer_view(record: Record, format: Mapping[str, str]) -> dict[str, Any]:
-    reads = ExamFormat(True, format["reason"], format["reason_marker"], format["action_marker"])
-    decision, cause = decisions.parse(record["answer"], Item.model_construct(answers=record["answers"]), reads)
+    decision = record["decision"]
     return {
         "arm": record["arm"],
         "seed": record["seed"],
         "parts": parts(record["answer"], format),
         "decision": decision,
         "marks": marks(record, decision) if decision is not None else [],
-        "cause": cause,
+        "cause": record["cause"],
     }
 
 

@@ -16,6 +16,8 @@ from .study_file import ArmSetting, ContrastSetting, Study
 from .unit import Job
 
 Scores = Mapping[tuple[str, str], Sequence[tuple[int | None, Score]]]
+Answers = Mapping[tuple[str, int | None], Sequence[Answer]]
+Read = Mapping[tuple[str, int | None, str], Score]
 
 
 def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
@@ -26,7 +28,7 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
     study = job.study
     units = plan_units(study)
     done = [unit for unit in units if job.done(unit)]
-    scores, answers = score_all(job, done)
+    scores, answers, read = score_all(job, done)
     families = {item.id: item for item in study.items}
     rates = all_rates(study, scores, families)
     return {
@@ -48,19 +50,21 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
         "checks": dict(job.prepared.checks),
         "canaries": [canary_record(job, unit) for unit in done if unit.trained],
         "metrics": metric_table(study),
-        "answers": example_answers(study.items, [arm.name for arm in study.settings.arms], answers),
+        "answers": example_answers(study.items, [arm.name for arm in study.settings.arms], answers, read),
         "counts": {"examples": len(study.examples), "items": len(study.items), "principles": len(study.policy.ids)},
     }
 
 
-def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, dict[tuple[str, int | None], list[Answer]]]:
+def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read]:
     """Score the stored answers of all done units and write the scores beside them.
 
-    Returns (arm, exam) -> (seed, score) and (arm, seed) -> answers.
+    Returns (arm, exam) -> (seed, score); (arm, seed) -> answers; and (arm, seed, item) -> how the generated answer in
+    the arm's own format was read.
     """
     items = {item.id: item for item in job.study.items}
     scores: dict[tuple[str, str], list[tuple[int | None, Score]]] = {}
     answers: dict[tuple[str, int | None], list[Answer]] = {}
+    read: dict[tuple[str, int | None, str], Score] = {}
     for unit in done:
         for exam in job.study.settings.exams:
             path = unit.evals_folder(job.run) / f"{exam}.jsonl"
@@ -70,7 +74,10 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, dict[tuple[str, i
             write_jsonl(path.with_name(f"{exam}.scores.jsonl"), [as_record(score) for score in found])
             scores.setdefault((unit.arm.name, exam), []).extend((unit.seed, score) for score in found)
             answers.setdefault((unit.arm.name, unit.seed), []).extend(stored)
-    return scores, answers
+            for score in found:
+                if score.format == "own":
+                    read.setdefault((unit.arm.name, unit.seed, score.item), score)
+    return scores, answers, read
 
 
 def observations(
