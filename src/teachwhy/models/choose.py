@@ -10,6 +10,9 @@ from .generate import batches_of, padded_left
 from .load import LanguageModel
 from .prefix import SharedPrefix, split_shared_prefix
 
+# Each token of an option needs a row of logits over the whole vocabulary, in float32.
+LARGEST_CHOICE_BATCH = 48
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -34,7 +37,7 @@ def score_choices(
     scores: list[list[float]] = [[] for _ in choices]
     done = 0
     extra = max((len(option) for group in options for option in group), default=0) + len(shared.tokens)
-    for batch in batches_of(order, rests, extra):
+    for batch in batches_of(order, rests, extra, LARGEST_CHOICE_BATCH):
         found = score_batch(model, shared, [rests[i] for i in batch], [options[i] for i in batch])
         for index, values in zip(batch, found, strict=True):
             scores[index] = values

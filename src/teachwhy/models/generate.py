@@ -41,12 +41,14 @@ def generate(
     return answers
 
 
-def batches_of(order: Sequence[int], rests: Sequence[Sequence[int]], extra: int) -> list[list[int]]:
+def batches_of(
+    order: Sequence[int], rests: Sequence[Sequence[int]], extra: int, largest: int = LARGEST_BATCH
+) -> list[list[int]]:
     """Indices in batches of at most BATCH_TOKENS tokens (padding and `extra` for each row counted in)."""
     batches: list[list[int]] = []
     for index in order:
         size = len(rests[index]) + extra
-        if batches and len(batches[-1]) < LARGEST_BATCH and (len(batches[-1]) + 1) * size <= BATCH_TOKENS:
+        if batches and len(batches[-1]) < largest and (len(batches[-1]) + 1) * size <= BATCH_TOKENS:
             batches[-1].append(index)
         else:
             batches.append([index])

@@ -72,7 +72,12 @@ def run_units(job: Job, units: Sequence[Unit], workers: int, on_message: OnMessa
 def start_worker(job: Job, inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]], lock: IO[str]) -> Hand:
     # The maths libraries read their thread count when they are loaded, before any of our code runs.
     threads = str(job.threads)
-    settings = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"}
+    settings = {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "TOKENIZERS_PARALLELISM": "false",
+        "MALLOC_ARENA_MAX": "2",  # glibc keeps freed memory in each arena; tensors of ever new sizes fill many
+    }
     process = subprocess.Popen(
         [sys.executable, "-m", "teachwhy.study.worker"],
         stdin=subprocess.PIPE,
