@@ -170,7 +170,8 @@ def disturbed(calm: Calm, folder: Path, kills: int, rng: random.Random) -> tuple
                 command.finish()
                 break
             hits[phase] += 1
-            wrong += [f"{runs.name}: a worker outlived a kill while {phase}" for _ in left_over(command.mark)]
+            print(f"{folder.name} {runs.name}: killed in the phase {phase!r}", flush=True)
+            wrong += [f"{runs.name}: a worker outlived a kill in the phase {phase!r}" for _ in left_over(command.mark)]
         wrong += differences(calm.contents, contents(runs), str(runs))
         if hits.total() >= kills:
             return hits, wrong

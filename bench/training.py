@@ -14,7 +14,7 @@ from teachwhy.train.tokens import TokenRow
 
 from .work import Work
 
-BATCHES_AN_EPOCH = 2
+ROWS = 96
 
 
 def new_adapter(work: Work, model: LanguageModel) -> Any:
@@ -30,9 +30,9 @@ class OurTraining:
         from teachwhy.train.trunk import Trunk
 
         self.settings = work.study.settings.train
-        self.rows = work.token_rows(BATCHES_AN_EPOCH)
+        self.rows = work.token_rows(ROWS)
         self.batches = work.batches(self.rows)
-        self.model = work.our_model("bfloat16")
+        self.model = work.our_model("bfloat16", for_training=True)
         self.network = new_adapter(work, self.model)
         self.trunk = Trunk(self.network, self.settings.layers) if self.settings.layers else None
         if compiler_found():
@@ -69,7 +69,7 @@ class TrlTraining:
     def __init__(self, work: Work) -> None:
         self.work = work
         self.settings = work.study.settings.train
-        self.rows = work.token_rows(BATCHES_AN_EPOCH)
+        self.rows = work.token_rows(ROWS)
         self.batches = work.batches(self.rows)
         model = LanguageModel(work.plain_network("bfloat16"), work.chat, work.source, "cpu", "bfloat16")
         self.network = new_adapter(work, model)

@@ -39,16 +39,19 @@ class Work:
     def chat(self) -> Chat:
         return load_chat(self.source)
 
-    def our_model(self, dtype: str) -> LanguageModel:
+    def our_model(self, dtype: str, *, for_training: bool = False) -> LanguageModel:
         """The model as teachwhy loads it."""
-        return load_model(self.source, dtype=dtype)
+        return load_model(self.source, device="cpu", dtype=dtype, for_training=for_training)
 
-    def plain_network(self, dtype: str) -> Any:
-        """The model as transformers loads it unless told otherwise."""
+    def plain_network(self, dtype: str, attention: str | None = None) -> Any:
+        """The model as transformers loads it, with its usual attention unless another is named."""
         import torch
         from transformers import AutoModelForCausalLM
 
-        return AutoModelForCausalLM.from_pretrained(self.source.folder, dtype=getattr(torch, dtype)).eval()
+        wanted = getattr(torch, dtype)
+        return AutoModelForCausalLM.from_pretrained(
+            self.source.folder, dtype=wanted, attn_implementation=attention
+        ).eval()
 
     def prompts(self, arm: str, count: int) -> list[str]:
         """Rendered conversations of `count` items, spread evenly over the study's."""
@@ -67,11 +70,12 @@ class Work:
     def scaled(self, count: int) -> int:
         return max(2, round(count * self.share))
 
-    def token_rows(self, batches: int) -> list[TokenRow]:
-        """Rows of one arm for `batches` batches an epoch. Every trained token weighs the same, as in TRL."""
+    def token_rows(self, count: int) -> list[TokenRow]:
+        """`count` rows of one arm, in whole batches. Every trained token weighs the same, as in TRL."""
         arm = self.study.arm(TRAINED_ARM)
         rows = find_arm(arm.arm).rows(self.study.examples, writing(self.study, self.chat, arm))
-        chosen = evenly(rows, max(1, round(batches * self.share)) * self.study.settings.train.batch)
+        batch = self.study.settings.train.batch
+        chosen = evenly(rows, max(1, self.scaled(count) // batch) * batch)
         return tokenize_rows(chosen, self.chat, model_context(self.source), arm.name)
 
     def batches(self, rows: Sequence[TokenRow]) -> list[list[int]]:

@@ -297,6 +297,7 @@ def test_a_seed_that_the_study_lacks_is_refused(tiny_study: Path, tmp_path: Path
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_its_unit_alone(tiny_study: Path, tmp_path: Path) -> None:
     killed: list[str] = []
 

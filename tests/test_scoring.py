@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tiny import build_tiny_model
 
-from teachwhy.models import Choice, LanguageModel, find_model, generate, load_model, score_choices
-from teachwhy.models import generate as generating
-from teachwhy.models.generate import batches_of, cut
+from teachwhy.models import Chat, Choice, LanguageModel, find_model, generate, load_model, score_choices
+from teachwhy.models.generate import BATCH_TOKENS, batches_of, cut
 from teachwhy.models.prefix import WORTH_SHARING, shared_length, split_shared_prefix
 
 SHARED = "The policy that every prompt begins with, word by word. "
@@ -20,10 +18,21 @@ OPTIONS = (" yes", " no", " perhaps another day", "!")
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
-    folder = build_tiny_model(tmp_path_factory.mktemp("model"))
-    source = find_model(str(folder), base_folder=Path("."), say=print)
-    return load_model(source, device="cpu", dtype="float32")
+def model(tiny_model: Path) -> LanguageModel:
+    """The tiny model with larger weights: as it is, it says its last token again whatever stands before."""
+    import torch
+
+    model = load_model(find_model(str(tiny_model), base_folder=Path("."), say=print), device="cpu", dtype="float32")
+    with torch.no_grad():
+        for name, weight in model.network.named_parameters():
+            weight.mul_(12 if "proj" in name else 1)
+    return model
+
+
+@pytest.fixture
+def as_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers as tokens: bytes that are no UTF-8 would look alike as text."""
+    monkeypatch.setattr(Chat, "text", lambda self, tokens: list(tokens))
 
 
 def naive_score(model: LanguageModel, prefix: str, option: str) -> float:
@@ -37,8 +46,8 @@ def naive_score(model: LanguageModel, prefix: str, option: str) -> float:
     return float(sum(found[place, token] for place, token in zip(places, after, strict=True)) / len(after))
 
 
-def naive_continuation(model: LanguageModel, prompt: str, new: int) -> str:
-    """Greedy tokens from a full pass for each, cut before the first stop token."""
+def naive_continuation(model: LanguageModel, prompt: str, new: int) -> list[int]:
+    """Greedy tokens, each from a full pass over all before it; stop tokens end nothing."""
     import torch
 
     tokens = model.chat.tokens(prompt)
@@ -46,7 +55,7 @@ def naive_continuation(model: LanguageModel, prompt: str, new: int) -> str:
     with torch.inference_mode():
         for _ in range(new):
             tokens.append(int(model.network(input_ids=torch.tensor([tokens])).logits[0, -1].argmax()))
-    return model.chat.text(cut(tokens[length:], model.chat.stop_tokens))
+    return tokens[length:]
 
 
 def random_texts(seed: int, count: int, longest: int) -> list[str]:
@@ -76,7 +85,7 @@ def test_choices_of_different_numbers_of_options(model: LanguageModel) -> None:
 def test_scores_do_not_depend_on_the_batches(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     choices = [Choice(SHARED + text, OPTIONS) for text in random_texts(2, 12, 40)]
     together = score_choices(model, choices)
-    monkeypatch.setattr("teachwhy.models.generate.BATCH_TOKENS", 300)
+    monkeypatch.setitem(batches_of.__globals__, "BATCH_TOKENS", 300)
     seen: list[int] = []
     in_parts = score_choices(model, choices, progress=seen.append)
     assert len(seen) > 1
@@ -93,30 +102,33 @@ def test_one_choice_alone_and_none(model: LanguageModel) -> None:
 
 
 @pytest.mark.parametrize("opening", ["", SHARED], ids=["nothing shared", "shared prefix"])
-def test_batched_generation_equals_one_by_one(model: LanguageModel, opening: str) -> None:
+def test_batched_generation_equals_one_by_one(model: LanguageModel, as_tokens: None, opening: str) -> None:
     prompts = [opening + text for text in [*CASES, *random_texts(3, 7, 40)]]
-    assert generate(model, prompts, max_new_tokens=8) == [naive_continuation(model, prompt, 8) for prompt in prompts]
+    alone = [cut(naive_continuation(model, prompt, 8), model.chat.stop_tokens) for prompt in prompts]
+    assert len({tuple(tokens) for tokens in alone}) == len(prompts)
+    assert generate(model, prompts, max_new_tokens=8) == alone
 
 
-def test_generation_is_in_order_whatever_the_batches(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generation_is_in_order_whatever_the_batches(
+    model: LanguageModel, as_tokens: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prompts = random_texts(4, 10, 40)
     together = generate(model, prompts, max_new_tokens=6)
-    monkeypatch.setattr("teachwhy.models.generate.BATCH_TOKENS", 100)
+    monkeypatch.setitem(batches_of.__globals__, "BATCH_TOKENS", 100)
     seen: list[int] = []
     assert generate(model, prompts, max_new_tokens=6, progress=seen.append) == together
     assert len(seen) > 1
 
 
-def test_a_stop_token_ends_its_row_alone(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    prompts = [*CASES]
-    free = [naive_tokens(model, prompt, 8) for prompt in prompts]
-    stop = free[0][-1]
-    first = free[0].index(stop)
+def test_a_stop_token_ends_its_row_alone(
+    model: LanguageModel, as_tokens: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = [naive_continuation(model, prompt, 8) for prompt in CASES]
+    stop = free[0][3]
     monkeypatch.setitem(model.chat.__dict__, "stop_tokens", [stop])
-    expected = [model.chat.text(cut(tokens, [stop])) for tokens in free]
-    assert len(set(map(len, expected))) > 1
-    assert generate(model, prompts, max_new_tokens=8) == expected
-    assert expected[0] == model.chat.text(free[0][:first])
+    expected = [cut(tokens, [stop]) for tokens in free]
+    assert len({len(tokens) for tokens in expected}) > 1
+    assert generate(model, CASES, max_new_tokens=8) == expected
 
 
 def test_cut_keeps_what_stands_before_the_first_stop() -> None:
@@ -132,7 +144,7 @@ def test_batches_hold_every_row_once_within_the_limit() -> None:
     assert [index for batch in batches for index in batch] == order
     for batch in batches:
         padded = len(batch) * (max(len(rests[index]) for index in batch) + 10)
-        assert len(batch) == 1 or padded <= generating_limit()
+        assert len(batch) == 1 or padded <= BATCH_TOKENS
 
 
 def test_shared_length_leaves_a_token_of_each() -> None:

@@ -10,8 +10,8 @@ from .prefix import SharedPrefix, split_shared_prefix
 
 # Small batches waste a CPU: a step for 60 rows takes nearly as long as one for 300. The bound keeps the keys and values
 # of a 135M model under a gigabyte.
-BATCH_TOKENS = 24_000
-LARGEST_BATCH = 256
+BATCH_TOKENS = 16_000
+LARGEST_BATCH = 128
 LEAVING = 0.75
 
 
@@ -65,8 +65,10 @@ def continue_batch(
     """
     import torch
 
+    from .growing import growing_cache
+
     ids, present, positions = padded_left(model, len(prefix.tokens), rests)
-    cache = prefix.cache_for(len(rests))
+    cache = prefix.cache_for(len(rests)) or growing_cache(model.network)
     stops = torch.tensor(model.chat.stop_tokens, device=model.device)
     rows = torch.arange(len(rests), device=model.device)
     going = torch.ones_like(rows, dtype=torch.bool)

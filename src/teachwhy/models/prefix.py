@@ -9,7 +9,7 @@ from typing import Any
 
 from .load import LanguageModel
 
-WORTH_SHARING = 32
+WORTH_SHARING = 8
 
 
 @dataclass
@@ -54,6 +54,9 @@ def shared_length(token_lists: Sequence[Sequence[int]]) -> int:
 def keys_and_values(model: LanguageModel, tokens: Sequence[int]) -> Any:
     import torch
 
+    from .growing import growing_cache
+
     with torch.inference_mode():
         ids = torch.tensor([list(tokens)], device=model.device)
-        return model.network(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+        cache = growing_cache(model.network)
+        return model.network(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1).past_key_values
