@@ -120,15 +120,17 @@ def test_generation_is_in_order_whatever_the_batches(
     assert len(seen) > 1
 
 
-def test_a_stop_token_ends_its_row_alone(
-    model: LanguageModel, as_tokens: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    free = [naive_continuation(model, prompt, 8) for prompt in CASES]
-    stop = free[0][3]
-    monkeypatch.setitem(model.chat.__dict__, "stop_tokens", [stop])
-    expected = [cut(tokens, [stop]) for tokens in free]
-    assert len({len(tokens) for tokens in expected}) > 1
-    assert generate(model, CASES, max_new_tokens=8) == expected
+def test_rows_end_one_after_another(model: LanguageModel, as_tokens: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that have ended leave the batch; those that stay must go on as if alone."""
+    prompts = random_texts(5, 20, 40)
+    free = [naive_continuation(model, prompt, 8) for prompt in prompts]
+    stops = [free[0][1], free[1][2], free[2][3], free[3][4]]
+    monkeypatch.setitem(model.chat.__dict__, "stop_tokens", stops)
+    expected = [cut(tokens, stops) for tokens in free]
+    lengths = [len(tokens) for tokens in expected]
+    assert len(set(lengths)) > 3
+    assert lengths.count(8) >= 2
+    assert generate(model, prompts, max_new_tokens=8) == expected
 
 
 def test_cut_keeps_what_stands_before_the_first_stop() -> None:

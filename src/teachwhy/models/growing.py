@@ -9,7 +9,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 ROOM = 64
 
 
-class GrowingLayer(DynamicLayer):  # type: ignore[misc]
+class GrowingLayer(DynamicLayer):
     """The keys and values of one layer, as views of buffers that have room for more.
 
     transformers' own dynamic layer makes both anew at every step. On a CPU that is half of a step's time, and blocks

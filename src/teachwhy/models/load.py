@@ -147,8 +147,6 @@ def load_model(
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    # Confident models give probabilities below the smallest normal float; computing with those is ten times slower.
-    torch.set_flush_denormal(True)
     chosen_device = choose_device(device)
     chosen_dtype = choose_dtype(dtype, chosen_device)
     chat = load_chat(source)

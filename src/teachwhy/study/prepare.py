@@ -126,7 +126,8 @@ def check_fit(study: Study, chat: Chat, prompts: Mapping[str, Mapping[str, str]]
         need = len(chat.tokens(by_item[longest])) + study.settings.max_new_tokens
         if need > context:
             raise CheckError(
-                f"The longest prompt of the arm {arm!r} needs {need} tokens with its answer; it holds {context}.",
+                f"The longest prompt of the arm {arm!r} needs {need} tokens with its answer; "
+                f"the model holds {context}.",
                 where=f"item {longest!r}",
                 remedy="Shorten the item or the policy, lower max_new_tokens, or take this arm out.",
             )

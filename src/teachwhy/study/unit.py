@@ -70,9 +70,6 @@ class Worker:
         self.trunk: Any = None
 
     def run(self, unit: Unit, tell: Tell) -> None:
-        import torch
-
-        torch.set_num_threads(self.job.threads)
         if not self.job.trained(unit):
             self.train(unit, tell)
         if not self.job.examined(unit):
