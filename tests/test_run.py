@@ -123,9 +123,8 @@ def test_scoring_again_changes_no_result(finished: Run) -> None:
     assert changed <= {str(finished.folder), str(finished.report)}
 
 
-@pytest.mark.usefixtures("here")
 def test_parts_join_to_the_bytes_of_one_run(finished: Run, tiny_study: Path, tmp_path: Path) -> None:
-    """Another order, another process: the same bytes."""
+    """Another order, other processes: the same bytes. Workers of their own, since threads and rounding are set there."""
     runs = tmp_path / "runs"
     part = run_study(tiny_study, arms=["what"], runs=runs, say=SILENT)
     assert arm_of(part.results, "what")["state"] == "done"

@@ -166,9 +166,6 @@ def load_model(
             remedy="The files may be broken or incomplete; fetch or save the model again (safetensors only).",
         ) from None
     network.to(chosen_device)
-    # Weights read from a file lie wherever the reader put them; a copy lies where torch aligns its own, every time.
-    for parameter in network.parameters():
-        parameter.data = parameter.data.clone()
     network.eval()
     return LanguageModel(network, chat, source, chosen_device, chosen_dtype)
 

@@ -76,8 +76,6 @@ def start_worker(job: Job, inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "TOKENIZERS_PARALLELISM": "false",
-        # Without it MKL may add up in another order where a tensor happens to lie at another address.
-        "MKL_CBWR": "AUTO,STRICT",
         # glibc keeps freed memory, and caches that grow by a token a step never fit what is free: a worker took 15 GB
         # where it needs 2. Large blocks are to go back at once.
         "MALLOC_ARENA_MAX": "2",
