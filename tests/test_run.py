@@ -124,7 +124,7 @@ def test_scoring_again_changes_no_result(finished: Run) -> None:
 
 
 def test_parts_join_to_the_bytes_of_one_run(finished: Run, tiny_study: Path, tmp_path: Path) -> None:
-    """Another order, other processes: the same bytes. Workers of their own, since threads and rounding are set there."""
+    """Another order, other processes: the same bytes. Real workers, since threads and rounding are set there."""
     runs = tmp_path / "runs"
     part = run_study(tiny_study, arms=["what"], runs=runs, say=SILENT)
     assert arm_of(part.results, "what")["state"] == "done"

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from teachwhy.models import Chat, Choice, LanguageModel, find_model, generate, load_model, score_choices
+from teachwhy.models import (
+    Chat,
+    Choice,
+    Ended,
+    LanguageModel,
+    find_model,
+    generate,
+    load_model,
+    score_after,
+    score_choices,
+)
 from teachwhy.models.generate import BATCH_TOKENS, batches_of, cut
 from teachwhy.models.prefix import WORTH_SHARING, shared_length, split_shared_prefix
 
@@ -156,3 +166,33 @@ def test_shared_length_leaves_a_token_of_each() -> None:
     assert shared_length([[1, 2, 9], [1, 2, 8, 7]]) == 2
     assert shared_length([[5], [6]]) == 0
     assert WORTH_SHARING > 1
+
+
+@pytest.mark.parametrize("opening", ["", SHARED], ids=["nothing shared", "shared prefix"])
+def test_options_after_what_was_written_equal_a_plain_pass(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch, opening: str
+) -> None:
+    """The cache of the writing serves for the options, at any place of the answer, before its first token too."""
+    import torch
+
+    prompts = [opening + text for text in [*CASES, *random_texts(6, 9, 30)]]
+    free = [naive_continuation(model, prompt, 6) for prompt in prompts]
+    monkeypatch.setitem(model.chat.__dict__, "stop_tokens", [free[0][2], free[1][4]])
+    scored: list[int] = []
+
+    def check(ended: Ended) -> None:
+        keep = [row % (len(new) + 1) for row, new in zip(ended.rows, ended.new, strict=True)]
+        found = score_after(model, ended, range(len(keep)), keep, [OPTIONS] * len(keep))
+        for row, new, kept, scores in zip(ended.rows, ended.new, keep, found, strict=True):
+            before = model.chat.tokens(prompts[row]) + new[:kept]
+            for option, score in zip(OPTIONS, scores, strict=True):
+                after = model.chat.tokens(option)
+                with torch.inference_mode():
+                    logits = model.network(input_ids=torch.tensor([before + after])).logits[0].double()
+                likely = logits.log_softmax(-1)[len(before) - 1 : -1]
+                wanted = likely[range(len(after)), after].mean().item()
+                assert score == pytest.approx(wanted, abs=1e-5)
+        scored.extend(ended.rows)
+
+    generate(model, prompts, max_new_tokens=6, on_ended=check)
+    assert sorted(scored) == list(range(len(prompts)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ..models import Choice, LanguageModel, generate, score_choices
+from ..models import Choice, Ended, LanguageModel, generate, score_after, score_choices
 from .exam import Answer, ExamFormat, Request
 
 
@@ -22,25 +22,51 @@ def answer_requests(
     prompts: item id -> rendered conversation, up to where the model's answer begins.
     """
     total = 2 * len(requests)
+    options = [written_options(request, format) for request in requests]
+    scores: dict[int, list[float]] = {}
+
+    def score_ended(ended: Ended) -> None:
+        """Score rows whose words before the action are tokens that they wrote: nothing has to be read again."""
+        keep = [kept_tokens(model, requests[row], new, format) for row, new in zip(ended.rows, ended.new, strict=True)]
+        fitting = [place for place, kept in enumerate(keep) if kept is not None]
+        rows = [ended.rows[place] for place in fitting]
+        found = score_after(
+            model, ended, fitting, [keep[place] or 0 for place in fitting], [options[row] for row in rows]
+        )
+        scores.update(zip(rows, found, strict=True))
+
     texts = generate(
         model,
         [prompts[request.item] + request.opening for request in requests],
         max_new_tokens=max_new_tokens,
-        progress=lambda done: progress(done, total),
+        on_ended=score_ended,
+        progress=lambda done: progress(done + len(scores), total),
     )
     said = [request.opening + text for request, text in zip(requests, texts, strict=True)]
+    others = [index for index in range(len(requests)) if index not in scores]
     choices = [
-        Choice(
-            prompts[request.item] + before_action(text, format),
-            tuple(f" {action}" if format.action_marker else action for action in request.options.values()),
-        )
-        for request, text in zip(requests, said, strict=True)
+        Choice(prompts[requests[index].item] + before_action(said[index], format), options[index]) for index in others
     ]
-    scores = score_choices(model, choices, progress=lambda done: progress(len(requests) + done, total))
+    done = total - len(others)
+    scores.update(
+        zip(others, score_choices(model, choices, progress=lambda more: progress(done + more, total)), strict=True)
+    )
     return [
-        Answer(request.item, request.format, text, dict(zip(request.options, values, strict=True)))
-        for request, text, values in zip(requests, said, scores, strict=True)
+        Answer(request.item, request.format, said[index], dict(zip(request.options, scores[index], strict=True)))
+        for index, request in enumerate(requests)
     ]
+
+
+def written_options(request: Request, format: ExamFormat) -> tuple[str, ...]:
+    """The options as they are written behind the marker of the action."""
+    return tuple(f" {action}" if format.action_marker else action for action in request.options.values())
+
+
+def kept_tokens(model: LanguageModel, request: Request, new: Sequence[int], format: ExamFormat) -> int | None:
+    """How many of an answer's own tokens stand before its action; None where its action does not begin between two."""
+    wanted = before_action(request.opening + model.chat.text(new), format)
+    lengths = (kept for kept in range(len(new) + 1) if request.opening + model.chat.text(new[:kept]) == wanted)
+    return next(lengths, None)
 
 
 def before_action(text: str, format: ExamFormat) -> str:

@@ -2,14 +2,15 @@
 
 from .adapters import Canary, attach_new, load_weights, load_with_adapter
 from .chat import Chat
-from .choose import Choice, score_choices
-from .generate import generate
+from .choose import Choice, score_after, score_choices
+from .generate import Ended, generate
 from .load import LanguageModel, ModelSource, choose_device, choose_dtype, find_model, load_chat, load_model
 
 __all__ = [
     "Canary",
     "Chat",
     "Choice",
+    "Ended",
     "LanguageModel",
     "ModelSource",
     "attach_new",
@@ -21,5 +22,6 @@ __all__ = [
     "load_model",
     "load_weights",
     "load_with_adapter",
+    "score_after",
     "score_choices",
 ]

@@ -51,7 +51,7 @@ def attach_new(
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model.network, config, autocast_adapter_dtype=False)
+        return get_peft_model(model.network, config, autocast_adapter_dtype=True)
     except ValueError as error:
         raise ModelError(
             f"LoRA cannot be attached: {str(error).splitlines()[0]}",

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .generate import batches_of, padded_left
+from .generate import Ended, batches_of, padded_left
 from .load import LanguageModel
-from .prefix import SharedPrefix, split_shared_prefix
+from .prefix import SharedPrefix, select_rows, split_shared_prefix
 
 # Each token of an option needs a row of logits over the whole vocabulary, in float32.
 LARGEST_CHOICE_BATCH = 48
@@ -69,6 +69,52 @@ def score_batch(
         return score_options(model, start.past_key_values, first, present, positions[:, -1], options)
 
 
+def score_after(
+    model: LanguageModel, ended: Ended, rows: Sequence[int], keep: Sequence[int], options: Sequence[Sequence[str]]
+) -> list[list[float]]:
+    """Scores of options after the first tokens of answers just written, from the cache of their writing.
+
+    rows: places in `ended`; keep: how many of the new tokens of each stand before its options. The same as
+    `score_choices` after prompt and kept tokens, without reading them again.
+    """
+    tokens = [[model.chat.tokens(option) for option in group] for group in options]
+    scores: list[list[float]] = []
+    for first in range(0, len(rows), LARGEST_CHOICE_BATCH):
+        part = slice(first, first + LARGEST_CHOICE_BATCH)
+        scores += score_rows_after(model, ended, rows[part], keep[part], tokens[part])
+    return scores
+
+
+def score_rows_after(
+    model: LanguageModel,
+    ended: Ended,
+    rows: Sequence[int],
+    keep: Sequence[int],
+    options: Sequence[Sequence[Sequence[int]]],
+) -> list[list[float]]:
+    """The last kept token is read once more, for what may follow it; its column and all behind it are masked."""
+    import torch
+
+    before = ended.before.tolist()
+    last = [ended.new[row][kept - 1] if kept else before[row] for row, kept in zip(rows, keep, strict=True)]
+    chosen, kept = torch.tensor([list(rows), list(keep)], device=model.device)
+    columns = torch.arange(ended.present.shape[1], device=model.device)
+    present = ended.present[chosen] * (columns < ended.start + kept[:, None] - 1)
+    present = torch.cat([present, torch.ones_like(present[:, :1])], 1)
+    position = ended.position[chosen] + kept - 1
+    with torch.inference_mode():
+        output = model.network(
+            input_ids=torch.tensor(last, device=model.device)[:, None],
+            attention_mask=present,
+            position_ids=position[:, None],
+            past_key_values=select_rows(ended.cache, ended.places[chosen]),
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        first = output.logits[:, 0].float().log_softmax(-1)
+        return score_options(model, output.past_key_values, first, present, position, options)
+
+
 def score_options(
     model: LanguageModel,
     cache: Any,
@@ -93,7 +139,7 @@ def score_options(
     log_probabilities = torch.zeros(ids.shape, device=model.device)
     log_probabilities[:, 0] = first[owner].gather(1, ids[:, :1])[:, 0]
     if width > 1:
-        cache.reorder_cache(owner)
+        cache = select_rows(cache, owner)
         steps = torch.arange(1, width, device=model.device)
         logits = model.network(
             input_ids=ids[:, :-1],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .load import LanguageModel
-from .prefix import SharedPrefix, split_shared_prefix
+from .prefix import SharedPrefix, select_rows, split_shared_prefix
 
 # Small batches waste a CPU: a step for 60 rows takes nearly as long as one for 300. The bound keeps the keys and values
 # of a 135M model under a gigabyte.
@@ -15,17 +16,38 @@ LARGEST_BATCH = 128
 LEAVING = 0.75
 
 
+@dataclass(frozen=True)
+class Ended:
+    """Rows whose generation has ended, with the keys and values of all that they read and wrote.
+
+    rows: which prompts they are. new: their new tokens. cache: of the whole batch, to be read before the next rows
+    end; places: their rows in it, shape (rows,). present: attention mask over the cache's columns, shape (rows,
+    columns). start: the column of the first new token. before: the token before it, and position: its position, both
+    of shape (rows,).
+    """
+
+    rows: list[int]
+    new: list[list[int]]
+    cache: Any
+    places: Any
+    present: Any
+    start: int
+    before: Any
+    position: Any
+
+
 def generate(
     model: LanguageModel,
     prompts: Sequence[str],
     *,
     max_new_tokens: int,
+    on_ended: Callable[[Ended], None] | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
     """The model's greedy continuation of each rendered prompt, in the order given, without special tokens.
 
     Prompts of like length go together, so that little is padded. A continuation ends at the end of the turn or after
-    max_new_tokens tokens.
+    max_new_tokens tokens. on_ended: called with rows as they end, for whoever wants to read on from their cache.
     """
     token_lists = [model.chat.tokens(prompt) for prompt in prompts]
     prefix, rests = split_shared_prefix(model, token_lists)
@@ -33,9 +55,12 @@ def generate(
     answers = [""] * len(prompts)
     done = 0
     for batch in batches_of(order, rests, max_new_tokens + len(prefix.tokens)):
-        continuations = continue_batch(model, prefix, [rests[index] for index in batch], max_new_tokens)
-        for index, tokens in zip(batch, continuations, strict=True):
-            answers[index] = model.chat.text(tokens)
+        for ended in continue_batch(model, prefix, [rests[index] for index in batch], max_new_tokens):
+            ended = replace(ended, rows=[batch[row] for row in ended.rows])
+            for index, tokens in zip(ended.rows, ended.new, strict=True):
+                answers[index] = model.chat.text(tokens)
+            if on_ended:
+                on_ended(ended)
         done += len(batch)
         progress(done)
     return answers
@@ -57,8 +82,8 @@ def batches_of(
 
 def continue_batch(
     model: LanguageModel, prefix: SharedPrefix, rests: Sequence[Sequence[int]], max_new_tokens: int
-) -> list[list[int]]:
-    """New tokens of each row, cut before the token that ends it.
+) -> Iterator[Ended]:
+    """The rows of a batch as they end, each with its new tokens, cut before the token that ends it.
 
     Rows that have ended leave the batch once they are a quarter of it, so that a few long answers are not paid for
     by all.
@@ -68,13 +93,14 @@ def continue_batch(
     from .growing import growing_cache
 
     ids, present, positions = padded_left(model, len(prefix.tokens), rests)
+    start, before, position = present.shape[1], ids[:, -1], positions[:, -1] + 1
     cache = prefix.cache_for(len(rests)) or growing_cache(model.network)
     stops = torch.tensor(model.chat.stop_tokens, device=model.device)
     rows = torch.arange(len(rests), device=model.device)
     going = torch.ones_like(rows, dtype=torch.bool)
     new: list[list[int]] = [[] for _ in rests]
-    with torch.inference_mode():
-        for _ in range(max_new_tokens):
+    for step in range(1, max_new_tokens + 1):
+        with torch.inference_mode():
             output = model.network(
                 input_ids=ids,
                 attention_mask=present,
@@ -84,19 +110,31 @@ def continue_batch(
                 logits_to_keep=1,
             )
             cache, chosen = output.past_key_values, output.logits[:, -1].argmax(-1)
-            for row, token in zip(rows.tolist(), chosen.tolist(), strict=True):
-                new[row].append(token)
-            going &= ~torch.isin(chosen, stops)
-            if not going.any():
-                break
-            ids, positions = chosen[:, None], positions[:, -1:] + 1
-            present = torch.cat([present, torch.ones_like(ids)], 1)
-            if going.sum() <= LEAVING * len(going):
-                staying = going.nonzero()[:, 0]
-                cache.batch_select_indices(staying)
-                ids, positions, present = ids[staying], positions[staying], present[staying]
-                rows, going = rows[staying], going[staying]
-    return [cut(tokens, model.chat.stop_tokens) for tokens in new]
+        for row, token in zip(rows.tolist(), chosen.tolist(), strict=True):
+            new[row].append(token)
+        going &= ~torch.isin(chosen, stops)
+        if step == max_new_tokens:
+            going[:] = False
+        ids, positions = chosen[:, None], positions[:, -1:] + 1
+        if going.sum() <= LEAVING * len(going):
+            leaving, staying = (~going).nonzero()[:, 0], going.nonzero()[:, 0]
+            places = rows[leaving].tolist()
+            yield Ended(
+                rows=places,
+                new=[cut(new[place], model.chat.stop_tokens) for place in places],
+                cache=cache,
+                places=leaving,
+                present=present[leaving],
+                start=start,
+                before=before[rows[leaving]],
+                position=position[rows[leaving]],
+            )
+            if not len(staying):
+                return
+            cache = select_rows(cache, staying)
+            ids, positions, present = ids[staying], positions[staying], present[staying]
+            rows, going = rows[staying], going[staying]
+        present = torch.cat([present, torch.ones_like(ids)], 1)
 
 
 def padded_left(model: LanguageModel, past: int, rests: Sequence[Sequence[int]]) -> tuple[Any, Any, Any]:

@@ -23,9 +23,17 @@ class SharedPrefix:
         """A copy of the cache repeated for a batch of `rows`, or None."""
         if self.cache is None:
             return None
-        repeated = copy.deepcopy(self.cache)
-        repeated.batch_repeat_interleave(rows)
-        return repeated
+        import torch
+
+        return select_rows(self.cache, torch.zeros(rows, dtype=torch.long))
+
+
+def select_rows(cache: Any, rows: Any) -> Any:
+    """A cache of its own with these rows (indices, shape (rows,)) of another; a row may come more than once."""
+    selected = copy.copy(cache)
+    selected.layers = [copy.copy(layer) for layer in cache.layers]
+    selected.batch_select_indices(rows)
+    return selected
 
 
 def split_shared_prefix(

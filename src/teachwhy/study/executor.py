@@ -26,6 +26,7 @@ class Hand:
 
     process: subprocess.Popen[bytes]
     unit: Unit | None = None
+    arms: set[str] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
 
     def give(self, value: Any) -> None:
@@ -101,8 +102,11 @@ def start_worker(job: Job, inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]
 
 
 def give_next(hand: Hand, waiting: list[Unit]) -> None:
-    hand.unit = waiting.pop(0) if waiting else None
+    """The next unit of the lowest seed, of an arm this worker has had where it can: an arm's seeds share their trunk."""
+    hand.unit = min(waiting, key=lambda unit: (unit.seed or 0, unit.arm.name not in hand.arms), default=None)
     if hand.unit:
+        waiting.remove(hand.unit)
+        hand.arms.add(hand.unit.arm.name)
         with contextlib.suppress(BrokenPipeError):
             hand.give(hand.unit)
 

@@ -18,6 +18,9 @@ class TrainSettings(BaseModel):
     learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate of AdamW.")
     warmup: float = Field(0.1, ge=0, le=1, description="Share of updates over which the rate rises from 0.")
     schedule: str = Field("linear", pattern="^(linear|cosine|constant_with_warmup)$", description="How the rate falls.")
+    beta2: float = Field(
+        0.999, ge=0, lt=1, description="How slowly AdamW forgets old gradients: .999 over 1000 updates, .95 over 20."
+    )
     weight_decay: float = Field(0.0, ge=0)
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     rank: int = Field(16, gt=0, description="Rank of the LoRA adapter.")

@@ -31,6 +31,8 @@ class Trained:
     seconds: float
 
 
+IGNORED = -100  # what cross_entropy passes over
+
 Member = tuple[TokenRow, torch.Tensor | None]
 
 
@@ -119,11 +121,10 @@ class SegmentTrainer(Trainer):
             logits_to_keep=columns,
             use_cache=False,
         )
-        counted = weights[:, columns] > 0
-        targets = inputs["ids"][:, 1:][:, columns][counted]
-        each = cross_entropy(outputs.logits[counted].float(), targets, reduction="none")
-        shares = weights[:, columns][counted]
-        loss = (each * shares).sum() / shares.sum()
+        shares = weights[:, columns]
+        targets = inputs["ids"][:, 1:][:, columns].masked_fill(shares == 0, IGNORED)
+        each = cross_entropy(outputs.logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+        loss = (each * shares.flatten()).sum() / shares.sum()
         self.losses.append(loss.item())
         return (loss, outputs) if return_outputs else loss
 
@@ -166,7 +167,8 @@ def train_adapter(
         warmup_steps=round(settings.warmup * len(batches)),
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.clip,
-        optim="adamw_torch",
+        optim="adamw_torch_fused",
+        adam_beta2=settings.beta2,
         save_strategy="no",
         logging_strategy="no",
         report_to=[],

@@ -13,8 +13,11 @@ from .tokens import TokenRow
 if TYPE_CHECKING:
     import torch
 
+Rows = tuple[tuple[int, ...], ...]
+
 BATCH_ROWS = 32
 TOLERANCE = 0.05
+KEPT_BYTES = 2**30
 
 
 class Trunk:
@@ -26,6 +29,7 @@ class Trunk:
 
     def __init__(self, network: Any, layers: int) -> None:
         self.network = network
+        self.kept: dict[Rows, list[torch.Tensor]] = {}
         self.all_layers = decoder_layers(network)
         self.first = len(self.all_layers) - layers
         self.decoder = next(
@@ -51,7 +55,18 @@ class Trunk:
         return self.only(self.first, len(self.all_layers), norm=True)
 
     def hidden_states(self, rows: Sequence[TokenRow], pad_token: int) -> list[torch.Tensor]:
-        """What enters the first adapted layer for each row: shape (length, hidden size)."""
+        """What enters the first adapted layer for each row: shape (length, hidden size).
+
+        Kept for the next seed of the same arm, which has the same rows.
+        """
+        key = tuple(row.ids for row in rows)
+        if key not in self.kept:
+            self.kept[key] = self.computed(rows, pad_token)
+            while len(self.kept) > 1 and sum(map(size_of, self.kept.values())) > KEPT_BYTES:
+                del self.kept[next(iter(self.kept))]
+        return self.kept[key]
+
+    def computed(self, rows: Sequence[TokenRow], pad_token: int) -> list[torch.Tensor]:
         import torch
 
         device = next(self.network.parameters()).device
@@ -84,6 +99,11 @@ class Trunk:
                 where="`train.layers` in the study file",
                 remedy="Set `train.layers: null`.",
             )
+
+
+def size_of(states: Sequence[torch.Tensor]) -> int:
+    """Bytes."""
+    return sum(state.nbytes for state in states)
 
 
 def lists_of(module: Any) -> list[Any]:
