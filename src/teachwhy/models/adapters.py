@@ -51,7 +51,7 @@ def attach_new(
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model.network, config, autocast_adapter_dtype=True)
+        return get_peft_model(model.network, config)
     except ValueError as error:
         raise ModelError(
             f"LoRA cannot be attached: {str(error).splitlines()[0]}",
@@ -98,7 +98,7 @@ def load_with_adapter(
     tokens = model.chat.tokens(probe)
     base = mean_log_probability(model.network, tokens)
     try:
-        peft_network = PeftModel.from_pretrained(model.network, str(folder), autocast_adapter_dtype=False)
+        peft_network = PeftModel.from_pretrained(model.network, str(folder))
     except Exception as error:
         raise ModelError(
             f"The adapter cannot be loaded: {str(error).splitlines()[0]}",

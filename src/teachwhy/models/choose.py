@@ -8,7 +8,7 @@ from typing import Any
 
 from .generate import Ended, batches_of, padded_left
 from .load import LanguageModel
-from .prefix import SharedPrefix, select_rows, split_shared_prefix
+from .prefix import SharedPrefix, last_column, select_rows, split_shared_prefix
 
 # Each token of an option needs a row of logits over the whole vocabulary, in float32.
 LARGEST_CHOICE_BATCH = 48
@@ -63,7 +63,7 @@ def score_batch(
             position_ids=positions,
             past_key_values=shared.cache_for(len(rests)),
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=last_column(model),
         )
         first = start.logits[:, 0].float().log_softmax(-1)
         return score_options(model, start.past_key_values, first, present, positions[:, -1], options)
@@ -109,7 +109,7 @@ def score_rows_after(
             position_ids=position[:, None],
             past_key_values=select_rows(ended.cache, ended.places[chosen]),
             use_cache=True,
-            logits_to_keep=1,
+            logits_to_keep=last_column(model),
         )
         first = output.logits[:, 0].float().log_softmax(-1)
         return score_options(model, output.past_key_values, first, present, position, options)

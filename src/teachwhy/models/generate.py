@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .load import LanguageModel
-from .prefix import SharedPrefix, select_rows, split_shared_prefix
+from .prefix import SharedPrefix, last_column, select_rows, split_shared_prefix
 
 # Small batches waste a CPU: a step for 60 rows takes nearly as long as one for 300. The bound keeps the keys and values
 # of a 135M model under a gigabyte.
@@ -107,7 +107,7 @@ def continue_batch(
                 position_ids=positions,
                 past_key_values=cache,
                 use_cache=True,
-                logits_to_keep=1,
+                logits_to_keep=last_column(model),
             )
             cache, chosen = output.past_key_values, output.logits[:, -1].argmax(-1)
         for row, token in zip(rows.tolist(), chosen.tolist(), strict=True):

@@ -59,6 +59,17 @@ def shared_length(token_lists: Sequence[Sequence[int]]) -> int:
     return same
 
 
+def last_column(model: LanguageModel) -> Any:
+    """What `logits_to_keep` takes for the last column alone.
+
+    As a tensor it makes a copy of the column; the plain number 1 makes a view, for which torch multiplies the whole
+    output head once a row, in as many copies of it (gigabytes for a batch) where its weights need no gradient.
+    """
+    import torch
+
+    return torch.tensor([-1], device=model.device)
+
+
 def keys_and_values(model: LanguageModel, tokens: Sequence[int]) -> Any:
     import torch
 
@@ -67,4 +78,4 @@ def keys_and_values(model: LanguageModel, tokens: Sequence[int]) -> Any:
     with torch.inference_mode():
         ids = torch.tensor([list(tokens)], device=model.device)
         cache = growing_cache(model.network)
-        return model.network(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1).past_key_values
+        return model.network(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=last_column(model)).past_key_values

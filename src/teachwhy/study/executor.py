@@ -102,7 +102,7 @@ def start_worker(job: Job, inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]
 
 
 def give_next(hand: Hand, waiting: list[Unit]) -> None:
-    """The next unit of the lowest seed, of an arm this worker has had where it can: an arm's seeds share their trunk."""
+    """The next unit of the lowest seed, where it can be of an arm this worker has had: an arm's seeds share work."""
     hand.unit = min(waiting, key=lambda unit: (unit.seed or 0, unit.arm.name not in hand.arms), default=None)
     if hand.unit:
         waiting.remove(hand.unit)

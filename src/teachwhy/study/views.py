@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..data import Segment, find_arm
 from ..errors import InputError, unknown_name
+from ..evals import Request, find_exam
 from ..models import find_model, load_chat
 from ..models.load import model_context
 from ..policy import Finding, check_policy
@@ -16,11 +18,22 @@ from ..train.settings import plan_batches
 from .plan import Unit, plan_units
 from .prepare import prepare, writing
 from .run import QUICK_ARMS, Say, count_workers, prepare_job
-from .study_file import read_study, study_path
+from .study_file import ArmSetting, read_study, study_path
 from .unit import Job, Worker
+from .worker import set_up_torch
 
-MEASURED_UPDATES = 3
-MEASURED_ITEMS = 16
+MEASURED_ROWS = 32
+MEASURED_UPDATES = 8
+MEASURED_ITEMS = 48
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What one worker does in a second: tokens trained, tokens through the frozen trunk, requests answered."""
+
+    training: float
+    trunk: float
+    requests: float
 
 
 def plan_study(
@@ -56,7 +69,7 @@ def plan_study(
         workers = min(count_workers(job), max(1, len(units)))
         lines.append(
             f"\nabout {total / workers:.0f} minutes with {workers} workers at once "
-            f"(measured: {speed['train']:.0f} training tokens/s, {speed['exam']:.1f} items/s in one worker)"
+            f"(measured in one worker: {speed.training:.0f} training tokens/s, {speed.requests:.1f} answers/s)"
         )
     lines.append(f"run folder: {job.run}")
     return "\n".join(lines)
@@ -73,50 +86,81 @@ def training_size(job: Job, unit: Unit) -> tuple[int, int]:
     return sum(len(rows[index].ids) for batch in batches for index in batch), len(batches)
 
 
-def measure_speed(job: Job, units: Sequence[Unit], say: Say) -> dict[str, float]:
-    """Training tokens and examined items a second in one worker, from a few of each. Compiling is not counted."""
-    import torch
+def measure_speed(job: Job, units: Sequence[Unit], say: Say) -> Speed:
+    """Measured in this process on a few rows and items. Compiling is not counted."""
+    say("measuring a few updates and answers ...")
+    set_up_torch(job.threads)
+    arm = next((unit.arm for unit in units if unit.trained), units[0].arm)
+    training, trunk = measure_training(job, arm) if find_arm(arm.arm).trained else (float("inf"), float("inf"))
+    return Speed(training, trunk, measure_exam(job, arm))
 
-    from ..evals import answer_requests, find_exam
+
+def measure_training(job: Job, arm: ArmSetting) -> tuple[float, float]:
+    """Tokens a second in updates and through the trunk."""
     from ..train.supervised import train_adapter
 
-    say("measuring a few updates and answers ...")
-    torch.set_num_threads(job.threads)
     worker = Worker(job)
     model, network = worker.prepare_network()
-    arm = next((unit.arm for unit in units if unit.trained), units[0].arm)
-    train_speed = float("inf")
-    if find_arm(arm.arm).trained:
-        rows = job.prepared.token_rows[arm.name]
-        train = job.study.settings.train
-        batches = plan_batches([row.shared for row in rows], batch=train.batch, epochs=train.epochs, seed=0)
-        for part in (batches[:1], batches[:MEASURED_UPDATES]):
-            done = train_adapter(
-                network,
-                rows,
-                part,
-                train,
-                pad_token=model.chat.pad_token,
-                seed=0,
-                scratch=job.run / "train" / ".scratch",
-                trunk=worker.trunk,
-            )
-        train_speed = done.tokens / done.seconds
-    format = job.study.exam_format(arm)
-    items = job.study.items[:MEASURED_ITEMS]
-    requests = find_exam(job.study.settings.exams[0]).requests(items, format)
+    rows = job.prepared.token_rows[arm.name][:MEASURED_ROWS]
+    train = job.study.settings.train
+    batches = plan_batches([row.shared for row in rows], batch=train.batch, epochs=MEASURED_UPDATES, seed=0)
+    batches = batches[:MEASURED_UPDATES]
+    moments: list[float] = []
+    train_adapter(
+        network,
+        rows,
+        batches,
+        train,
+        pad_token=model.chat.pad_token,
+        seed=0,
+        scratch=job.run / "train" / ".scratch",
+        trunk=worker.trunk,
+        progress=lambda update, updates, loss: moments.append(time.perf_counter()),
+    )
+    tokens = [sum(len(rows[index].ids) for index in batch) for batch in batches]
+    half = len(batches) // 2  # the first updates compile
+    training = sum(tokens[half:]) / (moments[-1] - moments[half - 1])
+    if worker.trunk is None:
+        return training, float("inf")
+    started = time.perf_counter()
+    worker.trunk.computed(rows, model.chat.pad_token)
+    return training, sum(len(row.ids) for row in rows) / (time.perf_counter() - started)
+
+
+def measure_exam(job: Job, arm: ArmSetting) -> float:
+    """Requests of the first exam answered a second, by the untrained model in the arm's format."""
+    from ..evals import answer_requests
+    from ..models import load_model
+
+    environment = job.environment
+    model = load_model(job.source, device=environment["device"], dtype=environment["dtype"])
+    requests = requests_of(job, arm, job.study.settings.exams[0])[:MEASURED_ITEMS]
     started = time.perf_counter()
     answer_requests(
-        model, requests, job.prepared.prompts[arm.name], format, max_new_tokens=job.study.settings.max_new_tokens
+        model,
+        requests,
+        job.prepared.prompts[arm.name],
+        job.study.exam_format(arm),
+        max_new_tokens=job.study.settings.max_new_tokens,
     )
-    return {"train": train_speed, "exam": len(items) / (time.perf_counter() - started)}
+    return len(requests) / (time.perf_counter() - started)
 
 
-def unit_minutes(job: Job, unit: Unit, tokens: int, speed: dict[str, float]) -> float:
-    """Estimated minutes of what is left of a unit."""
-    training = 0.0 if job.trained(unit) else tokens / speed["train"]
-    exams = 0.0 if job.examined(unit) else len(job.study.items) * len(job.study.settings.exams) / speed["exam"]
-    return (training + exams) / 60
+def requests_of(job: Job, arm: ArmSetting, exam: str) -> list[Request]:
+    return find_exam(exam).requests(job.study.items, job.study.exam_format(arm))
+
+
+def unit_minutes(job: Job, unit: Unit, tokens: int, speed: Speed) -> float:
+    """Estimated minutes of what is left of a unit. The trunk is run once an arm; it is counted with the first seed."""
+    seconds = 0.0
+    if not job.trained(unit):
+        seconds += tokens / speed.training
+        if unit.seed == job.study.settings.seeds[0]:
+            seconds += sum(len(row.ids) for row in job.prepared.token_rows[unit.arm.name]) / speed.trunk
+    if not job.examined(unit):
+        exams = job.study.settings.exams
+        seconds += sum(len(requests_of(job, unit.arm, exam)) for exam in exams) / speed.requests
+    return seconds / 60
 
 
 def study_status(path: Path, *, model: str | None, runs: Path, say: Say) -> str:
