@@ -77,10 +77,6 @@ def start_worker(job: Job, inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "TOKENIZERS_PARALLELISM": "false",
-        # glibc keeps freed memory, and caches that grow by a token a step never fit what is free: a worker took 15 GB
-        # where it needs 2. Large blocks are to go back at once.
-        "MALLOC_ARENA_MAX": "2",
-        "MALLOC_MMAP_THRESHOLD_": str(4 * 2**20),
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "teachwhy.study.worker"],
