@@ -178,6 +178,60 @@ def test_a_row_without_weight_moves_nothing(
     assert together == pytest.approx(loss_and_gradient(trained, [counted], pad, tmp_path), rel=1e-5)
 
 
+@pytest.mark.parametrize("first_seed", [True, False], ids=["first seed", "second seed"])
+def test_training_above_the_trunk_is_training_the_whole(
+    source: ModelSource, token_rows: dict[str, Sequence[TokenRow]], tmp_path: Path, first_seed: bool
+) -> None:
+    """With an adapter on the last layer alone, running the layer below once a row changes nothing but the time."""
+    from teachwhy.train.supervised import train_adapter
+    from teachwhy.train.trunk import Trunk
+
+    rows = token_rows["why"]
+    losses = []
+    for split in (True, False):
+        model = load_model(source, device="cpu", dtype="float32")
+        upper = attach_new(model, rank=4, alpha=8, targets="all-linear", seed=0, layers=1)
+        assert {name.split("layers.")[1][0] for name, part in upper.named_parameters() if part.requires_grad} == {"1"}
+        trunk = Trunk(upper, layers=1) if split else None
+        if trunk and not first_seed:
+            trunk.hidden_states(rows, model.chat.pad_token)
+        trained = train_adapter(
+            upper, rows, batches_of(rows), RECIPE, pad_token=model.chat.pad_token, seed=0, scratch=tmp_path, trunk=trunk
+        )
+        losses.append(trained.losses)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert losses[0][-1] < losses[0][0]
+
+
+def test_the_trunk_keeps_what_the_seeds_of_an_arm_share(
+    source: ModelSource, token_rows: dict[str, Sequence[TokenRow]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from teachwhy.train import trunk as trunk_module
+
+    model = load_model(source, device="cpu", dtype="float32")
+    upper = attach_new(model, rank=4, alpha=8, targets="all-linear", seed=0, layers=1)
+    trunk = trunk_module.Trunk(upper, layers=1)
+    found = {arm: trunk.hidden_states(token_rows[arm], model.chat.pad_token) for arm in ("what", "why")}
+    assert trunk.hidden_states(token_rows["what"], model.chat.pad_token) is found["what"]
+    monkeypatch.setattr(trunk_module, "KEPT_BYTES", 1)
+    assert trunk.hidden_states(token_rows["swapped"], model.chat.pad_token)[0].shape == (
+        len(token_rows["swapped"][0].ids),
+        32,
+    )
+    assert len(trunk.kept) == 1
+
+
+def test_the_action_has_its_share_of_every_row_that_has_more(tiny_study: Path, tmp_path: Path) -> None:
+    study = read_study(tiny_study, overrides={"train": RECIPE.model_dump() | {"action_share": 0.7}})
+    rows = prepare_job(study, tmp_path / "runs", print).prepared.token_rows
+    bare, beside = rows["what"][0], rows["why"][0]
+    assert sum(bare.weights) == pytest.approx(1)
+    assert sum(beside.weights) == pytest.approx(1)
+    action = bare.trained
+    assert sum(beside.weights[-action:]) == pytest.approx(0.7)
+    assert beside.trained > action
+
+
 def test_the_adapter_opens_in_plain_peft_and_says_the_same(
     source: ModelSource, step_zero: Path, token_rows: dict[str, Sequence[TokenRow]], tmp_path: Path
 ) -> None:
