@@ -78,4 +78,6 @@ def keys_and_values(model: LanguageModel, tokens: Sequence[int]) -> Any:
     with torch.inference_mode():
         ids = torch.tensor([list(tokens)], device=model.device)
         cache = growing_cache(model.network)
-        return model.network(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=last_column(model)).past_key_values
+        return model.network(
+            input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=last_column(model)
+        ).past_key_values

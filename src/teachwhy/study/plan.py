@@ -16,6 +16,7 @@ from ..text import fingerprint
 from .folder import read_json
 from .study_file import ArmSetting, Study
 
+QUICK_ARMS = ("what", "why", "swapped")
 PACKAGES = ("teachwhy", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors")
 
 
@@ -46,9 +47,17 @@ class Unit:
         return run / "evals" / self.name
 
 
-def plan_units(study: Study, arms: Sequence[str] | None = None, seeds: Sequence[int] | None = None) -> list[Unit]:
-    """The units in the order they are run: untrained arms, then seed by seed. Errors: an unknown arm or seed."""
+def plan_units(
+    study: Study, arms: Sequence[str] | None = None, seeds: Sequence[int] | None = None, *, quick: bool = False
+) -> list[Unit]:
+    """The units in the order they are run: untrained arms, then seed by seed. Errors: an unknown arm or seed.
+
+    quick: where arms or seeds are not named, those of QUICK_ARMS that the study has, and its first seed.
+    """
     known = study.settings.seeds
+    if quick:
+        arms = arms or [name for name in QUICK_ARMS if any(name == arm.name for arm in study.settings.arms)]
+        seeds = seeds or known[:1]
     for seed in seeds or ():
         if seed not in known:
             raise unknown_name("seed in this study", str(seed), map(str, known), where=f"{study.path}, field 'seeds'")

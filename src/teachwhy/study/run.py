@@ -22,7 +22,6 @@ from .results import collect
 from .study_file import Study, read_study
 from .unit import Job
 
-QUICK_ARMS = ("what", "why", "swapped")
 WORKER_MEMORY_BYTES = 3 * 2**30
 Say = Callable[[str], None]
 
@@ -57,10 +56,7 @@ def run_study(
     Errors (TeachwhyError): bad input, a check that does not hold, a model or folder that cannot be used.
     """
     study = read_study(path, overrides={"model": model} if model else None)
-    if quick:
-        arms = arms or [name for name in QUICK_ARMS if any(name == arm.name for arm in study.settings.arms)]
-        seeds = seeds or study.settings.seeds[:1]
-    units = plan_units(study, arms, seeds)
+    units = plan_units(study, arms, seeds, quick=quick)
     job = prepare_job(study, runs, say)
     with locked(job.run, say) as lock:
         sweep(job.run)

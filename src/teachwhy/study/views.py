@@ -17,7 +17,7 @@ from ..policy import Finding, check_policy
 from ..train.settings import plan_batches
 from .plan import Unit, plan_units
 from .prepare import prepare, writing
-from .run import QUICK_ARMS, Say, count_workers, prepare_job
+from .run import Say, count_workers, prepare_job
 from .study_file import ArmSetting, read_study, study_path
 from .unit import Job, Worker
 from .worker import set_up_torch
@@ -49,11 +49,8 @@ def plan_study(
 ) -> str:
     """A table of what a run would do, with minutes estimated from a few timed updates and answers."""
     study = read_study(path, overrides={"model": model} if model else None)
-    if quick:
-        arms = arms or [name for name in QUICK_ARMS if any(name == arm.name for arm in study.settings.arms)]
-        seeds = seeds or study.settings.seeds[:1]
     job = prepare_job(study, runs, say)
-    units = plan_units(study, arms, seeds)
+    units = plan_units(study, arms, seeds, quick=quick)
     speed = measure_speed(job, units, say) if measure and any(not job.done(unit) for unit in units) else None
     lines = [f"{'unit':28} {'rows':>5} {'updates':>7} {'tokens':>8} {'minutes':>8}  state"]
     total = 0.0
