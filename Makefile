@@ -1,5 +1,6 @@
 # The two commands of the README, `make demo` and `make test`, and what developers use beside them.
 PYTHON ?= python3
+KILLS ?= 20
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -20,7 +21,7 @@ lint: .venv/test-ready
 	$(BIN)/mypy
 
 kill: .venv/test-ready
-	$(BIN)/python bench/kill.py
+	$(BIN)/python bench/kill.py --kills $(KILLS)
 
 .venv/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
