@@ -1,18 +1,23 @@
-"""Print the table of false alarms in docs/statistics.md: planted worlds without a difference, four ways to test.
+"""How often the declared test cries wolf, by simulation.
 
-Run: python bench/false_alarms.py [draws]   (20,000 draws take about two minutes on one core)
+Run: python bench/false_alarms.py [--draws 20000]     the table in docs/statistics.md: planted worlds without a
+                                                      difference, four ways to test (two minutes on one core)
+     python bench/false_alarms.py --run results.json  the same for the noise that a finished run found in its own
+                                                      declared contrasts, and whether a planted effect is found
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
-import sys
+import json
+from pathlib import Path
 
 import numpy as np
 from scipy.special import stdtr
 
 from teachwhy.stats import VarianceComponents, two_way
-from teachwhy.stats.power import simulate
+from teachwhy.stats.power import power, simulate, simulate_false_alarms, smallest_detectable
 
 ITEMS = 6
 RATES = (0.5, 0.9)
@@ -62,7 +67,7 @@ def called(p: two_way.Numbers) -> float:
 METHODS = (ours, satterthwaite, families_only, bootstrap)
 
 
-def main(draws: int) -> None:
+def worlds(draws: int) -> None:
     """One row a world, one column a method and rate, in percent; then the worst of each column."""
     names = [f"{method.__name__} {rate}" for method in METHODS for rate in RATES]
     print("| families | seeds | family noise | seed noise | " + " | ".join(names) + " |")
@@ -71,12 +76,42 @@ def main(draws: int) -> None:
     rows = []
     for families, seeds, family, seed in itertools.product((10, 20, 40), (3, 5), FAMILY_NOISE, SEED_NOISE):
         noise = VarianceComponents(family**2, seed**2, CELL_NOISE**2)
-        worlds = [simulate(0.0, noise, families, seeds, ITEMS, draws, rng, rate) for rate in RATES]
-        rows.append([100 * method(world) for method in METHODS for world in worlds])
+        drawn = [simulate(0.0, noise, families, seeds, ITEMS, draws, rng, rate) for rate in RATES]
+        rows.append([100 * method(world) for method in METHODS for world in drawn])
         shown = " | ".join(f"{share:.1f}" for share in rows[-1])
         print(f"| {families} | {seeds} | {family:.2f} | {seed:.2f} | {shown} |", flush=True)
     print("| worst | | | | " + " | ".join(f"**{share:.1f}**" for share in np.max(rows, axis=0)) + " |")
 
 
+def own_noise(results: Path, draws: int) -> None:
+    """False alarms, the smallest difference found four times in five, and how often it is found in other draws."""
+    print("| contrast | families | seeds | false alarms | smallest difference at power .8 | found in fresh draws |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for contrast in json.loads(results.read_text())["contrasts"]:
+        if not (contrast["declared"] and contrast["components"]):
+            continue
+        noise = VarianceComponents(**contrast["components"])
+        size = contrast["families"], contrast["seeds"]
+        alarms = simulate_false_alarms(noise, *size, ITEMS, draws, np.random.default_rng(0), rate=None)
+        effect = smallest_detectable(noise, *size, ITEMS, rate=None, draws=draws)
+        shown, found = "none", ""
+        if effect is not None:
+            fresh = power(effect, noise, *size, ITEMS, rate=None, draws=draws, draw_seed=1)
+            shown, found = f"{effect:.3f}", f"{fresh:.3f}"
+        name = f"{contrast['arm']} - {contrast['versus']}"
+        print(f"| {name} | {size[0]} | {size[1]} | {alarms.claimed:.4f} | {shown} | {found} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--draws", type=int, default=20_000)
+    parser.add_argument("--run", type=Path, help="the results.json of a finished run")
+    chosen = parser.parse_args()
+    if chosen.run:
+        own_noise(chosen.run, chosen.draws)
+    else:
+        worlds(chosen.draws)
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)
+    main()
