@@ -1,11 +1,13 @@
 """Kill a run again and again at random instants: does it end with the bytes of a run that was never killed?
 
-Run: python bench/kill.py [--kills 20] [--study PATH] [--seed 0]
+Run: python bench/kill.py [--kills 20] [--study PATH [--calm RUNS]] [--seed 0]
 
 Without a study it takes the tiny one of the tests (three units, offline). Each kill is a SIGKILL of the command's own
 process, in a phase drawn from those that the undisturbed run went through; its workers must be gone within five
 seconds by themselves. A run that finishes before its kill counts as a finished round, and the next begins afresh. At
 last two runs work in one folder at once. Exits 1 on any difference, on a worker left over and on a file left over.
+
+With --calm the undisturbed run is one made before, in the folder RUNS, and the last step is left out.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMAND = "import teachwhy.progress as p; p.PLAIN_EVERY_SECONDS = 0.0; from teachwhy.cli import main; main()"
 MARK = "TEACHWHY_BENCH_KILL"  # an environment variable by which all descendants of a process are found
 WORKERS_GONE_SECONDS = 5.0
+PHASES = ("starting", "loading", "training", "writing after training", "examining", "between units")
+PAUSES = dict.fromkeys(PHASES, 5.0)  # seconds, where no undisturbed run was watched
 PROGRESS = re.compile(r"^\S+/seed-\w+ (\w+) (\d+)/(\d+)")
 
 
@@ -84,6 +88,12 @@ class Calm:
     study: Path
     contents: dict[str, str]
     pauses: dict[str, float]
+
+
+def undisturbed(study: Path, runs: Path) -> Calm:
+    command = start(study, runs)
+    command.finish()
+    return Calm(study, contents(runs), pauses(command))
 
 
 def start(study: Path, runs: Path) -> Command:
@@ -211,6 +221,7 @@ def tiny_study(folder: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", type=Path, help="a study of your own instead of the tiny one")
+    parser.add_argument("--calm", type=Path, help="the --runs folder of a finished run of that study")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the instants")
     chosen = parser.parse_args()
@@ -218,9 +229,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="teachwhy-kill-") as name:
         folder = Path(name)
         study = chosen.study or tiny_study(folder)
-        undisturbed = start(study, folder / "calm")
-        undisturbed.finish()
-        calm = Calm(study, contents(folder / "calm"), pauses(undisturbed))
+        calm = Calm(study, contents(chosen.calm), PAUSES) if chosen.calm else undisturbed(study, folder / "calm")
         print(f"undisturbed: {time.monotonic() - began:.0f} s, {len(calm.contents)} files", flush=True)
         series = 1 if chosen.study else 2  # of the tiny study two at a time, one a core
         with ThreadPoolExecutor(series) as pool:
@@ -231,7 +240,8 @@ def main() -> None:
                 futures.append(pool.submit(disturbed, calm, folder / f"series-{number}", kills, rng))
             ended = [future.result() for future in futures]
         hits = sum((found for found, _ in ended), Counter())
-        wrong = [line for _, lines in ended for line in lines] + two_at_once(calm, folder / "together")
+        wrong = [line for _, lines in ended for line in lines]
+        wrong += [] if chosen.calm else two_at_once(calm, folder / "together")
     print(f"{hits.total()} kills: " + ", ".join(f"{count} {phase}" for phase, count in hits.most_common()))
     print("\n".join(wrong) if wrong else "every run ended with the same bytes; nothing and nobody was left over")
     print(f"{time.monotonic() - began:.0f} s")
