@@ -232,3 +232,10 @@ def test_no_text_is_empty_padded_or_of_two_lines(texts):
 
 def test_no_prompt_occurs_twice(texts):
     assert max(Counter(map(prompt, [*texts.examples, *texts.items])).values()) == 1
+
+
+@pytest.mark.parametrize("other", ["dev/study.yaml", "again.yaml"])
+def test_the_recipe_is_the_same_everywhere(other: str) -> None:
+    ours, theirs = (read_study(SWAP / name).settings for name in ("study.yaml", other))
+    assert ours.train == theirs.train
+    assert (ours.format, ours.max_new_tokens, ours.model) == (theirs.format, theirs.max_new_tokens, theirs.model)
