@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .load import LanguageModel
-from .prefix import SharedPrefix, last_column, select_rows, split_shared_prefix
+from .prefix import SharedPrefix, last_column, split_shared_prefix
 
-# Small batches waste a CPU: a step for 256 rows takes a third longer than one for 128. The bound keeps the keys and values
-# of a 135M model under a gigabyte.
+# Small batches waste a CPU: a step for 256 rows takes a third longer than one for 128. The bound keeps the keys and
+# values of a 135M model under a gigabyte.
 BATCH_TOKENS = 28_000
 LARGEST_BATCH = 256
 LEAVING = 0.75
@@ -61,6 +61,7 @@ def generate(
                 answers[index] = model.chat.text(tokens)
             if on_ended:
                 on_ended(ended)
+        del ended  # and with it the cache, before the next batch makes its own
         done += len(batch)
         progress(done)
     return answers
@@ -131,7 +132,7 @@ def continue_batch(
             )
             if not len(staying):
                 return
-            cache = select_rows(cache, staying)
+            cache.batch_select_indices(staying)  # in place, a layer at a time: a copy of the whole is gigabytes
             ids, positions, present = ids[staying], positions[staying], present[staying]
             rows, going = rows[staying], going[staying]
         present = torch.cat([present, torch.ones_like(ids)], 1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import os
 import shutil
 import time
@@ -72,8 +75,10 @@ class Worker:
     def run(self, unit: Unit, tell: Tell) -> None:
         if not self.job.trained(unit):
             self.train(unit, tell)
+            give_back_memory()
         if not self.job.examined(unit):
             self.examine(unit, tell)
+            give_back_memory()
 
     def prepare_network(self) -> tuple[LanguageModel, Any]:
         """The base model with an adapter attached, compiled where asked."""
@@ -209,6 +214,13 @@ class Worker:
             "seconds": time.perf_counter() - started,
         }
         write_json(folder / f"{exam}.json", stamp)
+
+
+def give_back_memory() -> None:
+    """Give memory that is free back to the system: glibc keeps it, and a worker's next phase needs other sizes."""
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def save_folder(folder: Path, save: Callable[[str], Any], record_name: str, record: dict[str, Any]) -> None:
