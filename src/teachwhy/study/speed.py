@@ -1,0 +1,116 @@
+"""How fast this machine trains and answers, measured on a few rows and items, and the minutes a unit would take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..evals import Request, find_exam
+from ..train.settings import plan_batches
+from .plan import Unit
+from .run import Say
+from .study_file import ArmSetting
+from .unit import Job, Worker
+from .worker import set_up_torch
+
+MEASURED_ROWS = 32
+MEASURED_UPDATES = 8
+MEASURED_ITEMS = 48
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What one worker does in a second: tokens trained, tokens through the frozen trunk, requests answered."""
+
+    training: float
+    trunk: float
+    requests: float
+
+
+def training_size(job: Job, unit: Unit) -> tuple[int, int]:
+    """Tokens and updates of a unit's training; zeros for an arm that is not trained."""
+    if not unit.trained:
+        return 0, 0
+    rows = job.prepared.token_rows[unit.arm.name]
+    train = job.study.settings.train
+    lengths = [row.shared for row in rows]
+    batches = plan_batches(lengths, batch=train.batch, epochs=train.epochs, seed=unit.real_seed)
+    return sum(len(rows[index].ids) for batch in batches for index in batch), len(batches)
+
+
+def measure_speed(job: Job, units: Sequence[Unit], say: Say) -> Speed:
+    """Measured in this process on a few rows and items. Compiling is not counted."""
+    say("measuring a few updates and answers ...")
+    set_up_torch(job.threads)
+    unit = next((unit for unit in units if unit.trained), units[0])
+    training, trunk = measure_training(job, unit.arm) if unit.trained else (float("inf"), float("inf"))
+    return Speed(training, trunk, measure_exam(job, unit.arm))
+
+
+def measure_training(job: Job, arm: ArmSetting) -> tuple[float, float]:
+    """Tokens a second in updates and through the trunk."""
+    from ..train.supervised import train_adapter
+
+    worker = Worker(job)
+    model, network = worker.prepare_network()
+    rows = job.prepared.token_rows[arm.name][:MEASURED_ROWS]
+    train = job.study.settings.train
+    batches = plan_batches([row.shared for row in rows], batch=train.batch, epochs=MEASURED_UPDATES, seed=0)
+    batches = batches[:MEASURED_UPDATES]
+    moments: list[float] = []
+    train_adapter(
+        network,
+        rows,
+        batches,
+        train,
+        pad_token=model.chat.pad_token,
+        seed=0,
+        scratch=job.run / "train" / ".scratch",
+        trunk=worker.trunk,
+        progress=lambda update, updates, loss: moments.append(time.perf_counter()),
+    )
+    tokens = [sum(len(rows[index].ids) for index in batch) for batch in batches]
+    half = len(batches) // 2  # the first updates compile
+    training = sum(tokens[half:]) / (moments[-1] - moments[half - 1])
+    if worker.trunk is None:
+        return training, float("inf")
+    started = time.perf_counter()
+    worker.trunk.computed(rows, model.chat.pad_token)
+    return training, sum(len(row.ids) for row in rows) / (time.perf_counter() - started)
+
+
+def measure_exam(job: Job, arm: ArmSetting) -> float:
+    """Requests of the first exam answered a second, by the untrained model in the arm's format."""
+    from ..evals import answer_requests
+    from ..models import load_model
+
+    environment = job.environment
+    model = load_model(job.source, device=environment["device"], dtype=environment["dtype"])
+    requests = requests_of(job, arm, job.study.settings.exams[0])[:MEASURED_ITEMS]
+    started = time.perf_counter()
+    answer_requests(
+        model,
+        requests,
+        job.prepared.prompts[arm.name],
+        job.study.exam_format(arm),
+        max_new_tokens=job.study.settings.max_new_tokens,
+    )
+    return len(requests) / (time.perf_counter() - started)
+
+
+def requests_of(job: Job, arm: ArmSetting, exam: str) -> list[Request]:
+    return find_exam(exam).requests(job.study.items, job.study.exam_format(arm))
+
+
+def unit_minutes(job: Job, unit: Unit, tokens: int, speed: Speed) -> float:
+    """Estimated minutes of what is left of a unit. The trunk is run once an arm; it is counted with the first seed."""
+    seconds = 0.0
+    if not job.trained(unit):
+        seconds += tokens / speed.training
+        if unit.seed == job.study.settings.seeds[0]:
+            seconds += sum(len(row.ids) for row in job.prepared.token_rows[unit.arm.name]) / speed.trunk
+    if not job.examined(unit):
+        exams = job.study.settings.exams
+        seconds += sum(len(requests_of(job, unit.arm, exam)) for exam in exams) / speed.requests
+    return seconds / 60
