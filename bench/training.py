@@ -23,10 +23,13 @@ def new_adapter(work: Work, model: LanguageModel) -> Any:
 
 
 class OurTraining:
-    """As a worker of `teachwhy run` trains: bfloat16 throughout, compiled layers, the frozen trunk run once."""
+    """As a worker of `teachwhy run` trains: bfloat16, compiled layers and loss, the frozen trunk run once."""
 
     def __init__(self, work: Work) -> None:
+        import torch
+
         from teachwhy.train.compiled import compile_layers, compiler_found
+        from teachwhy.train.supervised import weighted_loss
         from teachwhy.train.trunk import Trunk
 
         self.settings = work.study.settings.train
@@ -35,8 +38,10 @@ class OurTraining:
         self.model = work.our_model("bfloat16", for_training=True)
         self.network = new_adapter(work, self.model)
         self.trunk = Trunk(self.network, self.settings.layers) if self.settings.layers else None
+        self.loss = weighted_loss
         if compiler_found():
             compile_layers(self.network)
+            self.loss = torch.compile(weighted_loss, dynamic=True)
 
     def run(self) -> dict[str, Any]:
         from teachwhy.train.supervised import train_adapter
@@ -54,6 +59,7 @@ class OurTraining:
                 seed=0,
                 scratch=Path(scratch),
                 trunk=self.trunk,
+                loss=self.loss,
             )
             seconds = time.perf_counter() - started
         return {"seconds": seconds, "tokens": trained.tokens, "losses": trained.losses}

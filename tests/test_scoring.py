@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,7 @@ from teachwhy.models import (
     score_after,
     score_choices,
 )
+from teachwhy.models.attention import allow_shared_prefix
 from teachwhy.models.generate import BATCH_TOKENS, batches_of, cut
 from teachwhy.models.prefix import WORTH_SHARING, shared_length, split_shared_prefix
 
@@ -109,6 +112,55 @@ def test_one_choice_alone_and_none(model: LanguageModel) -> None:
     assert score_choices(model, [Choice(SHARED, (" yes",))])[0] == pytest.approx(
         [naive_score(model, SHARED, " yes")], abs=1e-5
     )
+
+
+def test_attention_over_the_prefix_in_parts(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    choices = [Choice(SHARED + text, OPTIONS) for text in CASES]
+    whole = score_choices(model, choices)
+    monkeypatch.setattr("teachwhy.models.attention.LARGEST_SCORES", 1)
+    for a, b in zip(score_choices(model, choices), whole, strict=True):
+        assert a == pytest.approx(b, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("family", "more", "shares"),
+    [
+        ("Qwen2", {}, True),
+        ("Qwen3", {"head_dim": 8}, True),
+        ("Mistral", {"sliding_window": None}, True),
+        ("Phi3", {}, True),
+        ("Olmo2", {}, True),
+        ("Mistral", {"sliding_window": 16}, False),
+        ("Gemma2", {"head_dim": 8, "sliding_window": 16}, False),
+        ("Gemma3Text", {"head_dim": 8, "sliding_window": 16}, False),
+    ],
+)
+def test_prefix_of_other_families(model: LanguageModel, family: str, more: dict[str, Any], shares: bool) -> None:
+    """A family whose attention is not the plain one shares nothing and scores the same."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{family}Config")(
+        vocab_size=model.network.config.vocab_size,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        **{"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 1} | more,
+    )
+    name = {"Gemma3Text": "Gemma3"}.get(family, family)
+    network = getattr(transformers, f"{name}ForCausalLM")(config).eval()
+    allow_shared_prefix(network)
+    other = replace(model, network=network)
+    choices = [Choice(SHARED + case, OPTIONS) for case in CASES]
+    prefix, _ = split_shared_prefix(other, [model.chat.tokens(choice.prefix) for choice in choices])
+    assert bool(prefix.tokens) is shares
+    for choice, found in zip(choices, score_choices(other, choices), strict=True):
+        expected = [naive_score(other, choice.prefix, option) for option in choice.options]
+        assert found == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("opening", ["", SHARED], ids=["nothing shared", "shared prefix"])

@@ -27,12 +27,13 @@ def answer_requests(
 
     def score_ended(ended: Ended) -> None:
         """Score rows whose words before the action are tokens that they wrote: nothing has to be read again."""
-        keep = [kept_tokens(model, requests[row], new, format) for row, new in zip(ended.rows, ended.new, strict=True)]
-        fitting = [place for place, kept in enumerate(keep) if kept is not None]
-        rows = [ended.rows[place] for place in fitting]
-        found = score_after(
-            model, ended, fitting, [keep[place] or 0 for place in fitting], [options[row] for row in rows]
-        )
+        keep = {
+            place: kept
+            for place, (row, new) in enumerate(zip(ended.rows, ended.new, strict=True))
+            if (kept := kept_tokens(model, requests[row], new, format)) is not None
+        }
+        rows = [ended.rows[place] for place in keep]
+        found = score_after(model, ended, list(keep), list(keep.values()), [options[row] for row in rows])
         scores.update(zip(rows, found, strict=True))
 
     texts = generate(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .generate import Ended, batches_of, padded_left
 from .load import LanguageModel
-from .prefix import SharedPrefix, last_column, select_rows, split_shared_prefix
+from .prefix import SharedPrefix, last_column, split_shared_prefix
 
 # Each token of an option needs a row of logits over the whole vocabulary, in float32.
 LARGEST_CHOICE_BATCH = 48
@@ -36,7 +37,7 @@ def score_choices(
     order = sorted(range(len(choices)), key=lambda index: len(rests[index]))
     scores: list[list[float]] = [[] for _ in choices]
     done = 0
-    extra = max((len(option) for group in options for option in group), default=0) + len(shared.tokens)
+    extra = max((len(option) for group in options for option in group), default=0)
     for batch in batches_of(order, rests, extra, LARGEST_CHOICE_BATCH):
         found = score_batch(model, shared, [rests[i] for i in batch], [options[i] for i in batch])
         for index, values in zip(batch, found, strict=True):
@@ -61,12 +62,12 @@ def score_batch(
             input_ids=ids,
             attention_mask=present,
             position_ids=positions,
-            past_key_values=shared.cache_for(len(rests)),
             use_cache=True,
             logits_to_keep=last_column(model),
+            **shared.arguments,
         )
         first = start.logits[:, 0].float().log_softmax(-1)
-        return score_options(model, start.past_key_values, first, present, positions[:, -1], options)
+        return score_options(model, shared, start.past_key_values, first, present, positions[:, -1], options)
 
 
 def score_after(
@@ -110,20 +111,30 @@ def score_rows_after(
             past_key_values=select_rows(ended.cache, ended.places[chosen]),
             use_cache=True,
             logits_to_keep=last_column(model),
+            **ended.prefix.arguments,
         )
         first = output.logits[:, 0].float().log_softmax(-1)
-        return score_options(model, output.past_key_values, first, present, position, options)
+        return score_options(model, ended.prefix, output.past_key_values, first, present, position, options)
+
+
+def select_rows(cache: Any, rows: Any) -> Any:
+    """A cache of its own with these rows (indices, shape (rows,)) of another."""
+    selected = copy.copy(cache)
+    selected.layers = [copy.copy(layer) for layer in cache.layers]
+    selected.batch_select_indices(rows)
+    return selected
 
 
 def score_options(
     model: LanguageModel,
+    prefix: SharedPrefix,
     cache: Any,
     first: Any,
     present: Any,
     last_position: Any,
     options: Sequence[Sequence[Sequence[int]]],
 ) -> list[list[float]]:
-    """Scores given the cache of the prefixes.
+    """Scores given the cache of what stands before the options; it is used up.
 
     first: log-probabilities of the option's first token, shape (rows, vocabulary). present: attention mask of the
     prefixes, shape (rows, past). last_position: position of each prefix's last token, shape (rows,).
@@ -139,7 +150,7 @@ def score_options(
     log_probabilities = torch.zeros(ids.shape, device=model.device)
     log_probabilities[:, 0] = first[owner].gather(1, ids[:, :1])[:, 0]
     if width > 1:
-        cache = select_rows(cache, owner)
+        cache.reorder_cache(owner)
         steps = torch.arange(1, width, device=model.device)
         logits = model.network(
             input_ids=ids[:, :-1],
@@ -147,6 +158,7 @@ def score_options(
             position_ids=last_position[owner][:, None] + steps,
             past_key_values=cache,
             use_cache=True,
+            **prefix.arguments,
         ).logits
         log_probabilities[:, 1:] = logits.float().log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
     means = ((log_probabilities * real).sum(1) / real.sum(1)).tolist()

@@ -23,7 +23,7 @@ class Ended:
     rows: which prompts they are. new: their new tokens. cache: of the whole batch, to be read before the next rows
     end; places: their rows in it, shape (rows,). present: attention mask over the cache's columns, shape (rows,
     columns). start: the column of the first new token. before: the token before it, and position: its position, both
-    of shape (rows,).
+    of shape (rows,). prefix: what all prompts share; it is not in the cache.
     """
 
     rows: list[int]
@@ -34,6 +34,7 @@ class Ended:
     start: int
     before: Any
     position: Any
+    prefix: SharedPrefix
 
 
 def generate(
@@ -54,7 +55,7 @@ def generate(
     order = sorted(range(len(prompts)), key=lambda index: len(rests[index]))
     answers = [""] * len(prompts)
     done = 0
-    for batch in batches_of(order, rests, max_new_tokens + len(prefix.tokens)):
+    for batch in batches_of(order, rests, max_new_tokens):
         for ended in continue_batch(model, prefix, [rests[index] for index in batch], max_new_tokens):
             ended = replace(ended, rows=[batch[row] for row in ended.rows])
             for index, tokens in zip(ended.rows, ended.new, strict=True):
@@ -91,11 +92,9 @@ def continue_batch(
     """
     import torch
 
-    from .growing import growing_cache
-
     ids, present, positions = padded_left(model, len(prefix.tokens), rests)
     start, before, position = present.shape[1], ids[:, -1], positions[:, -1] + 1
-    cache = prefix.cache_for(len(rests)) or growing_cache(model.network)
+    cache = None
     stops = torch.tensor(model.chat.stop_tokens, device=model.device)
     rows = torch.arange(len(rests), device=model.device)
     going = torch.ones_like(rows, dtype=torch.bool)
@@ -109,8 +108,9 @@ def continue_batch(
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=last_column(model),
+                **prefix.arguments,
             )
-            cache, chosen = output.past_key_values, output.logits[:, -1].argmax(-1)
+            cache, chosen = output.past_key_values, output.logits[:, -1].max(-1).indices
         for row, token in zip(rows.tolist(), chosen.tolist(), strict=True):
             new[row].append(token)
         going &= ~torch.isin(chosen, stops)
@@ -129,6 +129,7 @@ def continue_batch(
                 start=start,
                 before=before[rows[leaving]],
                 position=position[rows[leaving]],
+                prefix=prefix,
             )
             if not len(staying):
                 return
@@ -139,19 +140,16 @@ def continue_batch(
 
 
 def padded_left(model: LanguageModel, past: int, rests: Sequence[Sequence[int]]) -> tuple[Any, Any, Any]:
-    """Token ids and positions, shape (rows, width), and the attention mask, shape (rows, past + width).
-
-    past: tokens of the shared prefix, which every row attends to.
-    """
+    """Token ids, attention mask and positions, each of shape (rows, width). past: tokens of the shared prefix."""
     import torch
 
     width = max(len(rest) for rest in rests)
     gaps = torch.tensor([width - len(rest) for rest in rests], device=model.device)
     pad = model.chat.pad_token
     ids = torch.tensor([[pad] * (width - len(rest)) + list(rest) for rest in rests], device=model.device)
-    columns = torch.arange(past + width, device=model.device)
-    present = ((columns < past) | (columns >= past + gaps[:, None])).long()
-    positions = (torch.arange(past, past + width, device=model.device) - gaps[:, None]).clamp(min=0)
+    columns = torch.arange(width, device=model.device) - gaps[:, None]
+    present = (columns >= 0).long()
+    positions = past + columns.clamp(min=0)
     return ids, present, positions
 
 

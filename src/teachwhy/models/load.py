@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import ModelError, first_line
 from ..text import fingerprint
+from .attention import allow_shared_prefix
 from .bundled import fetch_bundled
 from .chat import Chat
 from .gguf import convert_gguf
@@ -167,6 +168,8 @@ def load_model(
         ) from None
     network.to(chosen_device)
     network.eval()
+    if not for_training:
+        allow_shared_prefix(network)
     return LanguageModel(network, chat, source, chosen_device, chosen_dtype)
 
 

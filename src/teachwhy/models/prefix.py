@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .attention import shared_prefix_allowed
 from .load import LanguageModel
 
 WORTH_SHARING = 8
 
 
-@dataclass
+@dataclass(frozen=True)
 class SharedPrefix:
-    """tokens: the shared token ids (none where sharing does not pay). cache: their keys and values for one row."""
+    """tokens: the shared token ids (none where nothing is shared). arguments: what the network's forward is given."""
 
     tokens: list[int] = field(default_factory=list)
-    cache: Any = None
-
-    def cache_for(self, rows: int) -> Any:
-        """A copy of the cache repeated for a batch of `rows`, or None."""
-        if self.cache is None:
-            return None
-        import torch
-
-        return select_rows(self.cache, torch.zeros(rows, dtype=torch.long))
-
-
-def select_rows(cache: Any, rows: Any) -> Any:
-    """A cache of its own with these rows (indices, shape (rows,)) of another; a row may come more than once."""
-    selected = copy.copy(cache)
-    selected.layers = [copy.copy(layer) for layer in cache.layers]
-    selected.batch_select_indices(rows)
-    return selected
+    arguments: dict[str, Any] = field(default_factory=dict)
 
 
 def split_shared_prefix(
@@ -41,10 +25,11 @@ def split_shared_prefix(
 ) -> tuple[SharedPrefix, list[Sequence[int]]]:
     """The prefix that all lists share, computed, and what is left of each list (at least one token)."""
     length = shared_length(token_lists)
-    if len(token_lists) < 2 or length < WORTH_SHARING:
+    if len(token_lists) < 2 or length < WORTH_SHARING or not shared_prefix_allowed(model.network):
         return SharedPrefix(), list(token_lists)
     tokens = list(token_lists[0][:length])
-    return SharedPrefix(tokens, keys_and_values(model, tokens)), [tokens_[length:] for tokens_ in token_lists]
+    arguments = {"shared_prefix": keys_and_values(model, tokens)}
+    return SharedPrefix(tokens, arguments), [tokens_[length:] for tokens_ in token_lists]
 
 
 def shared_length(token_lists: Sequence[Sequence[int]]) -> int:
@@ -70,14 +55,11 @@ def last_column(model: LanguageModel) -> Any:
     return torch.tensor([-1], device=model.device)
 
 
-def keys_and_values(model: LanguageModel, tokens: Sequence[int]) -> Any:
+def keys_and_values(model: LanguageModel, tokens: Sequence[int]) -> list[tuple[Any, Any]]:
+    """Of each layer, both of shape (1, key heads, tokens, size)."""
     import torch
-
-    from .growing import growing_cache
 
     with torch.inference_mode():
         ids = torch.tensor([list(tokens)], device=model.device)
-        cache = growing_cache(model.network)
-        return model.network(
-            input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=last_column(model)
-        ).past_key_values
+        output = model.network(input_ids=ids, use_cache=True, logits_to_keep=last_column(model))
+    return [(layer.keys, layer.values) for layer in output.past_key_values.layers]

@@ -68,6 +68,7 @@ def measure_training(job: Job, arm: ArmSetting) -> tuple[float, float]:
         seed=0,
         scratch=job.run / "train" / ".scratch",
         trunk=worker.trunk,
+        loss=worker.loss,
         progress=lambda update, updates, loss: moments.append(time.perf_counter()),
     )
     tokens = [sum(len(rows[index].ids) for index in batch) for batch in batches]

@@ -71,6 +71,7 @@ class Worker:
         self.model: LanguageModel | None = None
         self.network: Any = None
         self.trunk: Any = None
+        self.loss: Any = None
 
     def run(self, unit: Unit, tell: Tell) -> None:
         if not self.job.trained(unit):
@@ -81,7 +82,8 @@ class Worker:
             give_back_memory()
 
     def prepare_network(self) -> tuple[LanguageModel, Any]:
-        """The base model with an adapter attached, compiled where asked."""
+        """The base model with an adapter attached; it and the loss compiled where asked."""
+        from ..train.supervised import weighted_loss
         from ..train.trunk import Trunk
 
         if self.model is None:
@@ -93,10 +95,14 @@ class Worker:
             train = settings.train
             self.network = self.attach(self.model, seed=0)
             self.trunk = Trunk(self.network, train.layers) if train.layers else None
+            self.loss = weighted_loss
             if environment["compile"]:
+                import torch
+
                 from ..train.compiled import compile_layers
 
                 compile_layers(self.network)
+                self.loss = torch.compile(self.loss, dynamic=True)
         return self.model, self.network
 
     def attach(self, model: LanguageModel, seed: int) -> Any:
@@ -140,6 +146,7 @@ class Worker:
             seed=unit.real_seed,
             scratch=job.run / "train" / ".scratch",
             trunk=self.trunk,
+            loss=self.loss,
             progress=lambda update, updates, loss: tell("training", update, updates, f"loss {loss:.2f}"),
         )
         record = {

@@ -19,6 +19,8 @@ from .settings import TrainSettings
 from .tokens import TokenRow
 from .trunk import Trunk
 
+IGNORED = -100  # what cross_entropy passes over
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -31,9 +33,8 @@ class Trained:
     seconds: float
 
 
-IGNORED = -100  # what cross_entropy passes over
-
 Member = tuple[TokenRow, torch.Tensor | None]
+Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Rows(Dataset[Member]):
@@ -91,16 +92,23 @@ class Collate:
         return batch | ({"inputs_embeds": pad_sequence(hidden, batch_first=True)} if hidden else {})
 
 
+def weighted_loss(logits: torch.Tensor, targets: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """Weighted mean cross-entropy, in nats. logits: shape (rows, columns, vocabulary); the others (rows, columns)."""
+    each = cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none", ignore_index=IGNORED)
+    return (each * shares.flatten()).sum() / shares.sum()
+
+
 class SegmentTrainer(Trainer):
     """transformers' Trainer with planned batches, and the output head computed only where a token is trained.
 
     The loss is the weighted mean cross-entropy (nats) of a batch; with equal weights, that of plain TRL.
     """
 
-    def __init__(self, *args: Any, batches: Sequence[Sequence[int]], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, batches: Sequence[Sequence[int]], loss: Loss = weighted_loss, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.batches = batches
         self.losses: list[float] = []
+        self.loss = loss
 
     def get_train_dataloader(self) -> DataLoader[Member]:
         rows: Any = self.train_dataset
@@ -123,8 +131,7 @@ class SegmentTrainer(Trainer):
         )
         shares = weights[:, columns]
         targets = inputs["ids"][:, 1:][:, columns].masked_fill(shares == 0, IGNORED)
-        each = cross_entropy(outputs.logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
-        loss = (each * shares.flatten()).sum() / shares.sum()
+        loss = self.loss(outputs.logits, targets, shares)
         self.losses.append(loss.item())
         return (loss, outputs) if return_outputs else loss
 
@@ -150,11 +157,13 @@ def train_adapter(
     seed: int,
     scratch: Path,
     trunk: Trunk | None = None,
+    loss: Loss = weighted_loss,
     progress: Callable[[int, int, float], None] = lambda update, updates, loss: None,
 ) -> Trained:
     """Train the adapter of a PEFT network in place, one update a batch.
 
     trunk: where given, the frozen layers below the adapter are run once a row instead of once a visit.
+    loss: `weighted_loss`, perhaps compiled.
     scratch: a folder that the Trainer may name but is not asked to write to.
     """
     set_seed(seed)
@@ -186,6 +195,7 @@ def train_adapter(
         data_collator=Collate(pad_token),
         callbacks=[report],
         batches=batches,
+        loss=loss,
     )
     report.losses = trainer.losses
     network.train()

@@ -13,8 +13,6 @@ from .tokens import TokenRow
 if TYPE_CHECKING:
     import torch
 
-Rows = tuple[tuple[int, ...], ...]
-
 BATCH_ROWS = 32
 TOLERANCE = 0.05
 KEPT_BYTES = 2**30
@@ -29,7 +27,7 @@ class Trunk:
 
     def __init__(self, network: Any, layers: int) -> None:
         self.network = network
-        self.kept: dict[Rows, list[torch.Tensor]] = {}
+        self.kept: dict[tuple[tuple[int, ...], ...], list[torch.Tensor]] = {}
         self.all_layers = decoder_layers(network)
         self.first = len(self.all_layers) - layers
         self.decoder = next(
@@ -67,6 +65,7 @@ class Trunk:
         return self.kept[key]
 
     def computed(self, rows: Sequence[TokenRow], pad_token: int) -> list[torch.Tensor]:
+        """The same, run now: in batches of like length, and checked on one row."""
         import torch
 
         device = next(self.network.parameters()).device

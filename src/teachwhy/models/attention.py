@@ -1,0 +1,104 @@
+"""Attention over a prefix that all rows of a batch share: its keys and values are kept once and not once a row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+NAME = "teachwhy_shared_prefix"
+LARGEST_SCORES = 2**24  # attention scores held at once: 64 MB in float32
+
+
+def allow_shared_prefix(network: Any) -> None:
+    """Let `shared_prefix=[(keys, values) of each layer]` be given to the network's forward, where its family can.
+
+    Without that argument nothing changes: the attention is torch's own.
+    """
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    config = network.config
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    limits = [getattr(config, name, None) for name in ("sliding_window", "attn_logit_softcapping")]
+    plain = kinds == {"full_attention"} and limits == [None, None]
+    if plain and getattr(network, "_supports_attention_backend", False):
+        AttentionInterface.register(NAME, attention)
+        AttentionMaskInterface.register(NAME, sdpa_mask)
+        network.set_attn_implementation(NAME)
+
+
+def shared_prefix_allowed(network: Any) -> bool:
+    return bool(network.config._attn_implementation == NAME)
+
+
+def attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    scaling: float,
+    shared_prefix: list[tuple[torch.Tensor, torch.Tensor]] | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """The attention function of one layer, as transformers calls it.
+
+    query: shape (rows, heads, width, size); key, value: (rows, key heads, own, size), without the prefix;
+    attention_mask: True where a column may be attended to, shape (rows, 1, width, own), or None for causal;
+    shared_prefix: of each layer keys and values of shape (1, key heads, prefix, size). Returns (rows, width, heads,
+    size).
+    """
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    if shared_prefix is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    import torch
+
+    width, own = query.shape[2], key.shape[2]
+    if attention_mask is None:
+        attention_mask = torch.ones(1, 1, width, own, dtype=torch.bool, device=query.device).tril(own - width)
+    mask = attention_mask.expand(len(query), -1, -1, -1)
+    keys, values = shared_prefix[module.layer_idx]
+    most = max(1, LARGEST_SCORES // (query.shape[1] * width * (keys.shape[2] + own)))
+    parts = [
+        attend(*part, keys[0], values[0], scaling)
+        for part in zip(query.split(most), key.split(most), value.split(most), mask.split(most), strict=True)
+    ]
+    return torch.cat(parts), None
+
+
+def attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor,
+    prefix_keys: torch.Tensor,
+    prefix_values: torch.Tensor,
+    scaling: float,
+) -> torch.Tensor:
+    """Softmax attention over prefix and own columns together; the prefix sees all rows' queries as one long list."""
+    import torch
+
+    rows, heads, width, size = query.shape
+    key_heads, prefix = prefix_keys.shape[:2]
+    queries = (query * scaling).reshape(rows, key_heads, -1, size)  # heads of one key head stand together
+    to_prefix = one_list(queries) @ prefix_keys.mT
+    to_own = (queries @ key.mT).unflatten(2, (-1, width)).masked_fill(~mask[:, :, None], float("-inf"))
+    scores = torch.cat([by_row(to_prefix, rows), to_own.flatten(2, 3)], -1)
+    shares = scores.float().softmax(-1).to(query.dtype)
+    from_prefix = by_row(one_list(shares[..., :prefix]) @ prefix_values, rows)
+    found = from_prefix + shares[..., prefix:] @ value
+    return found.reshape(rows, heads, width, size).transpose(1, 2).contiguous()
+
+
+def one_list(states: torch.Tensor) -> torch.Tensor:
+    """(rows, key heads, queries, size) to (key heads, rows times queries, size)."""
+    return states.transpose(0, 1).flatten(1, 2)
+
+
+def by_row(states: torch.Tensor, rows: int) -> torch.Tensor:
+    """Back again."""
+    return states.unflatten(1, (rows, -1)).transpose(0, 1)
