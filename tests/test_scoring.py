@@ -114,10 +114,14 @@ def test_one_choice_alone_and_none(model: LanguageModel) -> None:
     )
 
 
-def test_attention_over_the_prefix_in_parts(model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("narrow", "copy"), [(0, 2**24), (0, 1), (100, 1)], ids=["copied", "by row", "all scores"])
+def test_every_way_of_attending_to_the_prefix(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch, narrow: int, copy: int
+) -> None:
     choices = [Choice(SHARED + text, OPTIONS) for text in CASES]
     whole = score_choices(model, choices)
-    monkeypatch.setattr("teachwhy.models.attention.LARGEST_SCORES", 1)
+    monkeypatch.setattr("teachwhy.models.attention.NARROW", narrow)
+    monkeypatch.setattr("teachwhy.models.attention.LARGEST_COPY", copy)
     for a, b in zip(score_choices(model, choices), whole, strict=True):
         assert a == pytest.approx(b, abs=1e-5)
 

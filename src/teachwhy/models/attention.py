@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     import torch
 
 NAME = "teachwhy_shared_prefix"
-LARGEST_SCORES = 2**24  # attention scores held at once: 64 MB in float32
+# Up to this many tokens a row it is quicker to hold all attention scores than to copy the prefix for torch's kernel.
+NARROW = 16
+LARGEST_COPY = 2**24  # numbers in the copied keys of the rows that are read at once
 
 
 def allow_shared_prefix(network: Any) -> None:
@@ -62,40 +64,52 @@ def attention(
         attention_mask = torch.ones(1, 1, width, own, dtype=torch.bool, device=query.device).tril(own - width)
     mask = attention_mask.expand(len(query), -1, -1, -1)
     keys, values = shared_prefix[module.layer_idx]
-    most = max(1, LARGEST_SCORES // (query.shape[1] * width * (keys.shape[2] + own)))
-    parts = [
-        attend(*part, keys[0], values[0], scaling)
-        for part in zip(query.split(most), key.split(most), value.split(most), mask.split(most), strict=True)
+    if width <= NARROW:
+        return few_tokens(query * scaling, key, value, mask, keys[0], values[0]), None
+    mask = torch.cat([mask.new_ones(len(mask), 1, width, keys.shape[2]), mask], 3)
+    most = max(1, LARGEST_COPY // (query[0, :, 0].numel() * mask.shape[3]))
+    parts = zip(*(states.split(most) for states in (query, key, value, mask)), strict=True)
+    found = [
+        sdpa_attention_forward(module, rows, behind(keys, key), behind(values, value), mask, scaling=scaling, **kwargs)
+        for rows, key, value, mask in parts
     ]
-    return torch.cat(parts), None
+    return torch.cat([states for states, _ in found]), None
 
 
-def attend(
+def behind(prefix: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+    """Each row's states behind a copy of the prefix."""
+    import torch
+
+    return torch.cat([prefix.expand(len(states), -1, -1, -1), states], 2)
+
+
+def few_tokens(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     mask: torch.Tensor,
     prefix_keys: torch.Tensor,
     prefix_values: torch.Tensor,
-    scaling: float,
 ) -> torch.Tensor:
-    """Softmax attention over prefix and own columns together; the prefix sees all rows' queries as one long list."""
+    """One softmax over prefix and own columns, without a copy: the prefix sees all rows' queries as one long list.
+
+    query: scaled, shape (rows, heads, width, size); prefix_keys, prefix_values: (key heads, prefix, size).
+    """
     import torch
 
     rows, heads, width, size = query.shape
     key_heads, prefix = prefix_keys.shape[:2]
-    queries = (query * scaling).reshape(rows, key_heads, -1, size)  # heads of one key head stand together
-    to_prefix = one_list(queries) @ prefix_keys.mT
-    to_own = (queries @ key.mT).unflatten(2, (-1, width)).masked_fill(~mask[:, :, None], float("-inf"))
-    scores = torch.cat([by_row(to_prefix, rows), to_own.flatten(2, 3)], -1)
-    shares = scores.float().softmax(-1).to(query.dtype)
+    queries = query.reshape(rows, key_heads, -1, size)  # heads of one key head stand together
+    to_prefix = by_row(one_list(queries) @ prefix_keys.mT, rows)
+    to_own = (queries @ key.mT).unflatten(2, (-1, width)).masked_fill(~mask[:, :, None], float("-inf")).flatten(2, 3)
+    shares = torch.cat([to_prefix, to_own], 3).float().softmax(3).to(query.dtype)
     from_prefix = by_row(one_list(shares[..., :prefix]) @ prefix_values, rows)
     found = from_prefix + shares[..., prefix:] @ value
     return found.reshape(rows, heads, width, size).transpose(1, 2).contiguous()
 
 
 def one_list(states: torch.Tensor) -> torch.Tensor:
-    """(rows, key heads, queries, size) to (key heads, rows times queries, size)."""
+    """(rows, key heads, queries, any) to (key heads, rows times queries, any)."""
     return states.transpose(0, 1).flatten(1, 2)
 
 
