@@ -1,4 +1,4 @@
-"""Time every comparison, interleaved, and write bench/results.json.
+"""Time every comparison, interleaved, and write bench/results.json after each.
 
 Run: python -m bench [--out FILE] [--only NAME ...] [--quick] [--threads N] [--study FOLDER]
 """
@@ -148,6 +148,13 @@ def notes(name: str, found: Mapping[str, Any]) -> str:
     return f"- {name}: " + "; ".join(parts)
 
 
+def write(out: Path, results: Mapping[str, Any], *, quick: bool, threads: int) -> None:
+    """The ratios (peer's time over ours), one number each, then what they come from."""
+    ratios = {name: found["ratio"]["median"] for name, found in results.items()}
+    record = {**ratios, "quick": quick, "machine": machine(threads), "comparisons": results}
+    out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results.json")
@@ -165,11 +172,10 @@ def main() -> None:
         rounds = 1 if arguments.quick else comparison.rounds
         results[name] = measure(comparison, arguments.study.resolve(), share, rounds, arguments.threads)
         print(row(name, results[name]), flush=True)
+        write(arguments.out, results, quick=arguments.quick, threads=arguments.threads)
     print()
     for name, found in results.items():
         print(notes(name, found))
-    record = {"quick": arguments.quick, "machine": machine(arguments.threads), "comparisons": results}
-    arguments.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -102,6 +103,16 @@ def test_a_plan_without_measuring_names_units_and_writes_nothing(teachwhy, tiny_
     assert rows[2][1:3] == ["6", "4"], "6 rows in batches of 3, twice over, are 4 updates"
     assert str(runs) in done.out
     assert not runs.exists()
+
+
+def test_a_plan_measures_minutes_and_writes_nothing(teachwhy, tiny_study, tmp_path):
+    done = teachwhy("plan", tiny_study, "--runs", tmp_path / "runs")
+    assert done.code == 0
+    minutes = [float(line.split()[4]) for line in done.out.splitlines() if "/seed-" in line]
+    assert len(minutes) == 8
+    assert all(0 <= value < 10 for value in minutes)
+    assert re.search(r"training tokens/s, [1-9][0-9.]* answers/s", done.out)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_plan_may_be_of_a_part(teachwhy, tiny_study):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ..evals import Request, find_exam
 from ..train.settings import plan_batches
@@ -16,16 +18,22 @@ from .worker import set_up_torch
 
 MEASURED_ROWS = 32
 MEASURED_UPDATES = 8
-MEASURED_ITEMS = 48
+MEASURED_ITEMS = 64
+INFINITE = float("inf")
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What one worker does in a second: tokens trained, tokens through the frozen trunk, requests answered."""
+    """What one worker does in a second.
+
+    training, trunk: tokens in updates and through the frozen trunk. after_training, untrained: requests answered by a
+    model that writes as it was taught, and by one that writes as long as it may.
+    """
 
     training: float
     trunk: float
-    requests: float
+    after_training: float
+    untrained: float
 
 
 def training_size(job: Job, unit: Unit) -> tuple[int, int]:
@@ -43,9 +51,15 @@ def measure_speed(job: Job, units: Sequence[Unit], say: Say) -> Speed:
     """Measured in this process on a few rows and items. Compiling is not counted."""
     say("measuring a few updates and answers ...")
     set_up_torch(job.threads)
-    unit = next((unit for unit in units if unit.trained), units[0])
-    training, trunk = measure_training(job, unit.arm) if unit.trained else (float("inf"), float("inf"))
-    return Speed(training, trunk, measure_exam(job, unit.arm))
+    trained = next((unit.arm for unit in units if unit.trained), None)
+    untrained = next((unit.arm for unit in units if not unit.trained), None)
+    training, trunk = measure_training(job, trained) if trained else (INFINITE, INFINITE)
+    return Speed(
+        training,
+        trunk,
+        after_training=measure_trained_exam(job, trained) if trained else INFINITE,
+        untrained=measure_exam(job, untrained) if untrained else INFINITE,
+    )
 
 
 def measure_training(job: Job, arm: ArmSetting) -> tuple[float, float]:
@@ -59,43 +73,56 @@ def measure_training(job: Job, arm: ArmSetting) -> tuple[float, float]:
     batches = plan_batches([row.shared for row in rows], batch=train.batch, epochs=MEASURED_UPDATES, seed=0)
     batches = batches[:MEASURED_UPDATES]
     moments: list[float] = []
-    train_adapter(
-        network,
-        rows,
-        batches,
-        train,
-        pad_token=model.chat.pad_token,
-        seed=0,
-        scratch=job.run / "train" / ".scratch",
-        trunk=worker.trunk,
-        loss=worker.loss,
-        progress=lambda update, updates, loss: moments.append(time.perf_counter()),
-    )
+    with tempfile.TemporaryDirectory() as scratch:
+        train_adapter(
+            network,
+            rows,
+            batches,
+            train,
+            pad_token=model.chat.pad_token,
+            seed=0,
+            scratch=Path(scratch),
+            trunk=worker.trunk,
+            loss=worker.loss,
+            progress=lambda update, updates, loss: moments.append(time.perf_counter()),
+        )
     tokens = [sum(len(rows[index].ids) for index in batch) for batch in batches]
     half = len(batches) // 2  # the first updates compile
     training = sum(tokens[half:]) / (moments[-1] - moments[half - 1])
     if worker.trunk is None:
-        return training, float("inf")
+        return training, INFINITE
     started = time.perf_counter()
     worker.trunk.computed(rows, model.chat.pad_token)
     return training, sum(len(row.ids) for row in rows) / (time.perf_counter() - started)
 
 
-def measure_exam(job: Job, arm: ArmSetting) -> float:
+def measure_trained_exam(job: Job, arm: ArmSetting) -> float:
+    """Requests answered a second by a trained model, without one.
+
+    The untrained model is stopped after as many tokens as the arm's rows have, and its options are scored at once, as
+    behind the marker that it was not taught to write.
+    """
+    rows = job.prepared.token_rows[arm.name]
+    written = round(sum(row.trained for row in rows) / len(rows))
+    return measure_exam(job, arm, max_new_tokens=written, marker="")
+
+
+def measure_exam(job: Job, arm: ArmSetting, *, max_new_tokens: int | None = None, marker: str | None = None) -> float:
     """Requests of the first exam answered a second, by the untrained model in the arm's format."""
     from ..evals import answer_requests
     from ..models import load_model
 
     environment = job.environment
     model = load_model(job.source, device=environment["device"], dtype=environment["dtype"])
+    format = job.study.exam_format(arm)
     requests = requests_of(job, arm, job.study.settings.exams[0])[:MEASURED_ITEMS]
     started = time.perf_counter()
     answer_requests(
         model,
         requests,
         job.prepared.prompts[arm.name],
-        job.study.exam_format(arm),
-        max_new_tokens=job.study.settings.max_new_tokens,
+        format if marker is None else replace(format, action_marker=marker),
+        max_new_tokens=max_new_tokens or job.study.settings.max_new_tokens,
     )
     return len(requests) / (time.perf_counter() - started)
 
@@ -113,5 +140,6 @@ def unit_minutes(job: Job, unit: Unit, tokens: int, speed: Speed) -> float:
             seconds += sum(len(row.ids) for row in job.prepared.token_rows[unit.arm.name]) / speed.trunk
     if not job.examined(unit):
         exams = job.study.settings.exams
-        seconds += sum(len(requests_of(job, unit.arm, exam)) for exam in exams) / speed.requests
+        answers = speed.after_training if unit.trained else speed.untrained
+        seconds += sum(len(requests_of(job, unit.arm, exam)) for exam in exams) / answers
     return seconds / 60

@@ -46,9 +46,10 @@ def plan_study(
         lines.append(f"{unit.name:28} {rows:5} {updates:7} {tokens:8} {shown:>8}  {state}")
     if speed:
         workers = min(count_workers(job), max(1, len(units)))
+        answers = speed.after_training if any(unit.trained for unit in units) else speed.untrained
         lines.append(
             f"\nabout {total / workers:.0f} minutes with {workers} workers at once "
-            f"(measured in one worker: {speed.training:.0f} training tokens/s, {speed.requests:.1f} answers/s)"
+            f"(measured in one worker: {speed.training:.0f} training tokens/s, {answers:.1f} answers/s)"
         )
     lines.append(f"run folder: {job.run}")
     return "\n".join(lines)
