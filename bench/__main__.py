@@ -81,6 +81,7 @@ def measure(comparison: Comparison, study: Path, share: float, rounds: int, thre
     return {
         "peer": f"{comparison.peer} {version(comparison.peer)}",
         "mark": comparison.mark,
+        "share_of_the_work": share,
         "ratio": spread([peer["seconds"] / ours["seconds"] for ours, peer in runs]),
         "ours": summary([ours for ours, _ in runs], first[0]),
         "theirs": summary([peer for _, peer in runs], first[1]),
@@ -148,10 +149,12 @@ def notes(name: str, found: Mapping[str, Any]) -> str:
     return f"- {name}: " + "; ".join(parts)
 
 
-def write(out: Path, results: Mapping[str, Any], *, quick: bool, threads: int) -> None:
-    """The ratios (peer's time over ours), one number each, then what they come from."""
-    ratios = {name: found["ratio"]["median"] for name, found in results.items()}
-    record = {**ratios, "quick": quick, "machine": machine(threads), "comparisons": results}
+def write(out: Path, found: Mapping[str, Any], threads: int) -> None:
+    """The ratios (peer's time over ours), one number each, then what they come from; those not run again stay."""
+    before = json.loads(out.read_text(encoding="utf-8"))["comparisons"] if out.exists() else {}
+    comparisons = {name: {**before, **found}[name] for name in COMPARISONS if name in {**before, **found}}
+    ratios = {name: comparison["ratio"]["median"] for name, comparison in comparisons.items()}
+    record = {**ratios, "machine": machine(threads), "comparisons": comparisons}
     out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
@@ -172,7 +175,7 @@ def main() -> None:
         rounds = 1 if arguments.quick else comparison.rounds
         results[name] = measure(comparison, arguments.study.resolve(), share, rounds, arguments.threads)
         print(row(name, results[name]), flush=True)
-        write(arguments.out, results, quick=arguments.quick, threads=arguments.threads)
+        write(arguments.out, results, arguments.threads)
     print()
     for name, found in results.items():
         print(notes(name, found))

@@ -21,7 +21,7 @@ from teachwhy.models import (
     score_after,
     score_choices,
 )
-from teachwhy.models.attention import allow_shared_prefix
+from teachwhy.models.attention import FAMILIES, allow_shared_prefix
 from teachwhy.models.generate import BATCH_TOKENS, batches_of, cut
 from teachwhy.models.prefix import WORTH_SHARING, shared_length, split_shared_prefix
 
@@ -126,45 +126,54 @@ def test_every_way_of_attending_to_the_prefix(
         assert a == pytest.approx(b, abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("family", "more", "shares"),
-    [
-        ("Qwen2", {}, True),
-        ("Qwen3", {"head_dim": 8}, True),
-        ("Mistral", {"sliding_window": None}, True),
-        ("Phi3", {}, True),
-        ("Olmo2", {}, True),
-        ("Mistral", {"sliding_window": 16}, False),
-        ("Gemma2", {"head_dim": 8, "sliding_window": 16}, False),
-        ("Gemma3Text", {"head_dim": 8, "sliding_window": 16}, False),
-    ],
-)
-def test_prefix_of_other_families(model: LanguageModel, family: str, more: dict[str, Any], shares: bool) -> None:
-    """A family whose attention is not the plain one shares nothing and scores the same."""
+def network_of(family: str, vocabulary: int, **more: Any) -> Any:
+    """A tiny random network of another family."""
     import torch
-    import transformers
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(0)
-    config = getattr(transformers, f"{family}Config")(
-        vocab_size=model.network.config.vocab_size,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        **{"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 1} | more,
+    config = AutoConfig.for_model(
+        family,
+        **{
+            "vocab_size": vocabulary,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "max_position_embeddings": 256,
+            "pad_token_id": 1,
+            "bos_token_id": 0,
+            "eos_token_id": 1,
+            "sliding_window": None,
+        }
+        | more,
     )
-    name = {"Gemma3Text": "Gemma3"}.get(family, family)
-    network = getattr(transformers, f"{name}ForCausalLM")(config).eval()
+    network = AutoModelForCausalLM.from_config(config).eval()
     allow_shared_prefix(network)
-    other = replace(model, network=network)
-    choices = [Choice(SHARED + case, OPTIONS) for case in CASES]
-    prefix, _ = split_shared_prefix(other, [model.chat.tokens(choice.prefix) for choice in choices])
-    assert bool(prefix.tokens) is shares
-    for choice, found in zip(choices, score_choices(other, choices), strict=True):
-        expected = [naive_score(other, choice.prefix, option) for option in choice.options]
-        assert found == pytest.approx(expected, abs=1e-5)
+    return network
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_prefix_of_every_family(model: LanguageModel, as_tokens: None, family: str) -> None:
+    """Choices and continuations behind a prefix kept once are those of a plain pass over the whole text."""
+    other = replace(model, network=network_of(family, model.network.config.vocab_size))
+    prompts = [SHARED + case for case in CASES]
+    assert split_shared_prefix(other, [model.chat.tokens(prompt) for prompt in prompts])[0].tokens
+    for prompt, found in zip(prompts, score_choices(other, [Choice(p, OPTIONS) for p in prompts]), strict=True):
+        assert found == pytest.approx([naive_score(other, prompt, option) for option in OPTIONS], abs=1e-5)
+    alone = [cut(naive_continuation(other, prompt, 6), model.chat.stop_tokens) for prompt in prompts]
+    assert generate(other, prompts, max_new_tokens=6) == alone
+
+
+@pytest.mark.parametrize(("family", "more"), [("mistral", {"sliding_window": 16}), ("nemotron", {})])
+def test_other_families_read_the_prefix_with_every_row(model: LanguageModel, family: str, more: dict[str, Any]) -> None:
+    other = replace(model, network=network_of(family, model.network.config.vocab_size, **more))
+    prompts = [SHARED + case for case in CASES]
+    assert not split_shared_prefix(other, [model.chat.tokens(prompt) for prompt in prompts])[0].tokens
+    for prompt, found in zip(prompts, score_choices(other, [Choice(p, OPTIONS) for p in prompts]), strict=True):
+        assert found == pytest.approx([naive_score(other, prompt, option) for option in OPTIONS], abs=1e-5)
 
 
 @pytest.mark.parametrize("opening", ["", SHARED], ids=["nothing shared", "shared prefix"])

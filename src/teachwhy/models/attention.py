@@ -8,24 +8,24 @@ if TYPE_CHECKING:
     import torch
 
 NAME = "teachwhy_shared_prefix"
+# Those whose every layer keeps in its cache what its attention reads, and hands on what it does not know: a test each.
+FAMILIES = ("gemma", "granite", "llama", "mistral", "olmo2", "phi3", "qwen2", "qwen3", "smollm3")
 # Up to this many tokens a row it is quicker to hold all attention scores than to copy the prefix for torch's kernel.
 NARROW = 16
 LARGEST_COPY = 2**24  # numbers in the copied keys of the rows that are read at once
 
 
 def allow_shared_prefix(network: Any) -> None:
-    """Let `shared_prefix=[(keys, values) of each layer]` be given to the network's forward, where its family can.
+    """Let `shared_prefix=[(keys, values) of each layer]` be given to the forward of a network of a tested family.
 
-    Without that argument nothing changes: the attention is torch's own.
+    Without that argument the attention is torch's own.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
     config = network.config
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    limits = [getattr(config, name, None) for name in ("sliding_window", "attn_logit_softcapping")]
-    plain = kinds == {"full_attention"} and limits == [None, None]
-    if plain and getattr(network, "_supports_attention_backend", False):
+    if config.model_type in FAMILIES and kinds == {"full_attention"} and not getattr(config, "sliding_window", None):
         AttentionInterface.register(NAME, attention)
         AttentionMaskInterface.register(NAME, sdpa_mask)
         network.set_attn_implementation(NAME)

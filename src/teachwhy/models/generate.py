@@ -18,7 +18,7 @@ LEAVING = 0.75
 
 @dataclass(frozen=True)
 class Ended:
-    """Rows whose generation has ended, with the keys and values of all that they read and wrote.
+    """Rows whose generation has ended, with the keys and values of what they read behind the shared prefix and wrote.
 
     rows: which prompts they are. new: their new tokens. cache: of the whole batch, to be read before the next rows
     end; places: their rows in it, shape (rows,). present: attention mask over the cache's columns, shape (rows,

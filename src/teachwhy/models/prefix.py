@@ -23,7 +23,10 @@ class SharedPrefix:
 def split_shared_prefix(
     model: LanguageModel, token_lists: Sequence[Sequence[int]]
 ) -> tuple[SharedPrefix, list[Sequence[int]]]:
-    """The prefix that all lists share, computed, and what is left of each list (at least one token)."""
+    """The prefix that all lists share, computed, and what is left of each list (at least one token).
+
+    Nothing is shared where the model's family is not one of `attention.FAMILIES`: every row then reads it anew.
+    """
     length = shared_length(token_lists)
     if len(token_lists) < 2 or length < WORTH_SHARING or not shared_prefix_allowed(model.network):
         return SharedPrefix(), list(token_lists)

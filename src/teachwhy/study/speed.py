@@ -99,12 +99,12 @@ def measure_training(job: Job, arm: ArmSetting) -> tuple[float, float]:
 def measure_trained_exam(job: Job, arm: ArmSetting) -> float:
     """Requests answered a second by a trained model, without one.
 
-    The untrained model is stopped after as many tokens as the arm's rows have, and its options are scored at once, as
-    behind the marker that it was not taught to write.
+    The untrained model is stopped after as many tokens as are trained in a row of the arm, and its options are scored
+    at once, as behind the marker that it was not taught to write.
     """
     rows = job.prepared.token_rows[arm.name]
     written = round(sum(row.trained for row in rows) / len(rows))
-    return measure_exam(job, arm, max_new_tokens=written, marker="")
+    return measure_exam(job, arm, max_new_tokens=min(written, job.study.settings.max_new_tokens), marker="")
 
 
 def measure_exam(job: Job, arm: ArmSetting, *, max_new_tokens: int | None = None, marker: str | None = None) -> float:
