@@ -1,6 +1,6 @@
 """Kill a run again and again at random instants: does it end with the bytes of a run that was never killed?
 
-Run: python bench/kill.py [--kills 20] [--study PATH [--calm RUNS]] [--seed 0]
+Run: python bench/kill.py [--kills 20] [--study PATH [--quick] [--calm RUNS]] [--seed 0]
 
 Without a study it takes the tiny one of the tests (three units, offline). Each kill is a SIGKILL of the command's own
 process, in a phase drawn from those that the undisturbed run went through; its workers must be gone within five
@@ -83,23 +83,26 @@ def point_of(line: str) -> Point:
 
 @dataclass(frozen=True)
 class Calm:
-    """What the run that nobody disturbed came to. pauses: phase -> mean seconds from one of its points to the next."""
+    """What the run that nobody disturbed came to.
 
-    study: Path
+    study: what `teachwhy run` was given. pauses: phase -> mean seconds from one of its points to the next.
+    """
+
+    study: list[str]
     contents: dict[str, str]
     pauses: dict[str, float]
 
 
-def undisturbed(study: Path, runs: Path) -> Calm:
+def undisturbed(study: list[str], runs: Path) -> Calm:
     command = start(study, runs)
     command.finish()
     return Calm(study, contents(runs), pauses(command))
 
 
-def start(study: Path, runs: Path) -> Command:
+def start(study: list[str], runs: Path) -> Command:
     mark = f"{os.getpid()}-{time.monotonic_ns()}"
     process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "run", str(study), "--runs", str(runs)],
+        [sys.executable, "-c", COMMAND, "run", *study, "--runs", str(runs)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -221,6 +224,7 @@ def tiny_study(folder: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", type=Path, help="a study of your own instead of the tiny one")
+    parser.add_argument("--quick", action="store_true", help="the quick part of that study alone")
     parser.add_argument("--calm", type=Path, help="the --runs folder of a finished run of that study")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the instants")
@@ -228,7 +232,7 @@ def main() -> None:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="teachwhy-kill-") as name:
         folder = Path(name)
-        study = chosen.study or tiny_study(folder)
+        study = [str(chosen.study or tiny_study(folder)), *(["--quick"] if chosen.quick else [])]
         calm = Calm(study, contents(chosen.calm), PAUSES) if chosen.calm else undisturbed(study, folder / "calm")
         print(f"undisturbed: {time.monotonic() - began:.0f} s, {len(calm.contents)} files", flush=True)
         series = 1 if chosen.study else 2  # of the tiny study two at a time, one a core
