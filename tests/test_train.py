@@ -204,21 +204,29 @@ def test_training_above_the_trunk_is_training_the_whole(
 
 
 def test_the_trunk_keeps_what_the_seeds_of_an_arm_share(
-    source: ModelSource, token_rows: dict[str, Sequence[TokenRow]], monkeypatch: pytest.MonkeyPatch
+    source: ModelSource, token_rows: dict[str, Sequence[TokenRow]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In a folder, for every worker; what does not fit there is made again."""
+    import torch
+
     from teachwhy.train import trunk as trunk_module
 
     model = load_model(source, device="cpu", dtype="float32")
     upper = attach_new(model, rank=4, alpha=8, targets="all-linear", seed=0, layers=1)
-    trunk = trunk_module.Trunk(upper, layers=1)
-    found = {arm: trunk.hidden_states(token_rows[arm], model.chat.pad_token) for arm in ("what", "why")}
-    assert trunk.hidden_states(token_rows["what"], model.chat.pad_token) is found["what"]
-    monkeypatch.setattr(trunk_module, "KEPT_BYTES", 1)
-    assert trunk.hidden_states(token_rows["swapped"], model.chat.pad_token)[0].shape == (
-        len(token_rows["swapped"][0].ids),
-        32,
-    )
-    assert len(trunk.kept) == 1
+    pad = model.chat.pad_token
+    folder = tmp_path / "trunk"
+    found = trunk_module.Trunk(upper, 1, folder).hidden_states(token_rows["why"], pad)
+    assert [state.shape for state in found] == [(len(row.ids), 32) for row in token_rows["why"]]
+    (kept,) = folder.iterdir()
+    monkeypatch.setattr(trunk_module, "KEPT_BYTES", kept.stat().st_size + 1)
+    other = trunk_module.Trunk(upper, 1, folder)
+    other.hidden_states(token_rows["what"], pad)
+    assert list(folder.iterdir()) == [kept]
+    monkeypatch.setattr(other, "computed", None)
+    again = other.hidden_states(token_rows["why"], pad)
+    assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
+    with pytest.raises(TypeError):
+        other.hidden_states(token_rows["what"], pad)
 
 
 def test_the_action_has_its_share_of_every_row_that_has_more(tiny_study: Path, tmp_path: Path) -> None:

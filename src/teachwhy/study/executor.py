@@ -26,7 +26,6 @@ class Hand:
 
     process: subprocess.Popen[bytes]
     unit: Unit | None = None
-    arms: set[str] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
 
     def give(self, value: Any) -> None:
@@ -98,11 +97,8 @@ def start_worker(job: Job, inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]
 
 
 def give_next(hand: Hand, waiting: list[Unit]) -> None:
-    """The next unit of the lowest seed, where it can be of an arm this worker has had: an arm's seeds share work."""
-    hand.unit = min(waiting, key=lambda unit: (unit.seed or 0, unit.arm.name not in hand.arms), default=None)
+    hand.unit = waiting.pop(0) if waiting else None
     if hand.unit:
-        waiting.remove(hand.unit)
-        hand.arms.add(hand.unit.arm.name)
         with contextlib.suppress(BrokenPipeError):
             hand.give(hand.unit)
 

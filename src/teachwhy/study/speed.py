@@ -68,6 +68,8 @@ def measure_training(job: Job, arm: ArmSetting) -> tuple[float, float]:
 
     worker = Worker(job)
     model, network = worker.prepare_network()
+    if worker.trunk:
+        worker.trunk.folder = None  # a plan writes nothing
     rows = job.prepared.token_rows[arm.name][:MEASURED_ROWS]
     train = job.study.settings.train
     batches = plan_batches([row.shared for row in rows], batch=train.batch, epochs=MEASURED_UPDATES, seed=0)

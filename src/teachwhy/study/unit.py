@@ -57,6 +57,11 @@ class Job:
     def done(self, unit: Unit) -> bool:
         return self.trained(unit) and self.examined(unit)
 
+    @property
+    def trunk_folder(self) -> Path:
+        """Where workers keep what the frozen layers make of an arm's rows, until the run is finished."""
+        return self.run / "train" / ".trunk"
+
     def damaged(self, unit: Unit) -> list[Path]:
         """The records of a unit whose adapter or answers are no longer what was written."""
         exams = [unit.evals_folder(self.run) / f"{exam}.json" for exam in self.study.settings.exams]
@@ -94,7 +99,7 @@ class Worker:
             )
             train = settings.train
             self.network = self.attach(self.model, seed=0)
-            self.trunk = Trunk(self.network, train.layers) if train.layers else None
+            self.trunk = Trunk(self.network, train.layers, self.job.trunk_folder) if train.layers else None
             self.loss = weighted_loss
             if environment["compile"]:
                 import torch

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
+from ..text import fingerprint
 from .compiled import decoder_layers
 from .tokens import TokenRow
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 32
 TOLERANCE = 0.05
-KEPT_BYTES = 2**30
+KEPT_BYTES = 2**32
 
 
 class Trunk:
@@ -25,9 +28,9 @@ class Trunk:
     decoders that pass `inputs_embeds` on unchanged (Llama, Mistral, Qwen and their kin); `check` proves it.
     """
 
-    def __init__(self, network: Any, layers: int) -> None:
+    def __init__(self, network: Any, layers: int, folder: Path | None = None) -> None:
         self.network = network
-        self.kept: dict[tuple[tuple[int, ...], ...], list[torch.Tensor]] = {}
+        self.folder = folder
         self.all_layers = decoder_layers(network)
         self.first = len(self.all_layers) - layers
         self.decoder = next(
@@ -55,14 +58,18 @@ class Trunk:
     def hidden_states(self, rows: Sequence[TokenRow], pad_token: int) -> list[torch.Tensor]:
         """What enters the first adapted layer for each row: shape (length, hidden size).
 
-        Kept for the next seed of the same arm, which has the same rows.
+        Kept in the folder, where there is one, for the other seeds of the arm, which have the same rows.
         """
-        key = tuple(row.ids for row in rows)
-        if key not in self.kept:
-            self.kept[key] = self.computed(rows, pad_token)
-            while len(self.kept) > 1 and sum(map(size_of, self.kept.values())) > KEPT_BYTES:
-                del self.kept[next(iter(self.kept))]
-        return self.kept[key]
+        if self.folder is None:
+            return self.computed(rows, pad_token)
+        from safetensors.torch import load_file
+
+        file = self.folder / f"{fingerprint([[row.ids for row in rows], self.first])}.safetensors"
+        if not file.exists():
+            states = self.computed(rows, pad_token)
+            keep(states, file)
+            return states
+        return list(load_file(file)["states"].split([len(row.ids) for row in rows]))
 
     def computed(self, rows: Sequence[TokenRow], pad_token: int) -> list[torch.Tensor]:
         """The same, run now: in batches of like length, and checked on one row."""
@@ -98,6 +105,22 @@ class Trunk:
                 where="`train.layers` in the study file",
                 remedy="Set `train.layers: null`.",
             )
+
+
+def keep(states: Sequence[torch.Tensor], file: Path) -> None:
+    """Write them to a temporary name and rename it; where there is no room for them, they are not kept."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if sum(other.stat().st_size for other in file.parent.iterdir()) + size_of(states) <= KEPT_BYTES:
+            save_file({"states": torch.cat(list(states))}, temporary)
+            temporary.replace(file)
+    except (OSError, SafetensorError):
+        temporary.unlink(missing_ok=True)
 
 
 def size_of(states: Sequence[torch.Tensor]) -> int:
