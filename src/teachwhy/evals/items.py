@@ -35,6 +35,7 @@ class Item(BaseModel):
     family: Text = Field(description="The unit the statistics resample.")
     pair: Text = Field(description="Shared by exactly two items, minimal twins.")
     principle: str = Field("", description="Id of the policy's principle that decides the case.")
+    domain: str = Field("", description="The field of life or work the case is from.")
     distance: str = Field(description="How far the item is from the examples.")
     kind: str | None = Field(None, description="A label of the pair, such as conflict or agree.")
     statedness: str | None = Field(None, description="stated or implied.")
