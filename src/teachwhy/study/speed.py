@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,16 +51,30 @@ def training_size(job: Job, unit: Unit) -> tuple[int, int]:
 def measure_speed(job: Job, units: Sequence[Unit], say: Say) -> Speed:
     """Measured in this process on a few rows and items. Compiling is not counted."""
     say("measuring a few updates and answers ...")
-    set_up_torch(job.threads)
     trained = next((unit.arm for unit in units if unit.trained), None)
     untrained = next((unit.arm for unit in units if not unit.trained), None)
-    training, trunk = measure_training(job, trained) if trained else (INFINITE, INFINITE)
-    return Speed(
-        training,
-        trunk,
-        after_training=measure_trained_exam(job, trained) if trained else INFINITE,
-        untrained=measure_exam(job, untrained) if untrained else INFINITE,
-    )
+    with torch_as_in_a_worker(job.threads):
+        training, trunk = measure_training(job, trained) if trained else (INFINITE, INFINITE)
+        return Speed(
+            training,
+            trunk,
+            after_training=measure_trained_exam(job, trained) if trained else INFINITE,
+            untrained=measure_exam(job, untrained) if untrained else INFINITE,
+        )
+
+
+@contextmanager
+def torch_as_in_a_worker(threads: int) -> Iterator[None]:
+    """A worker's settings, for as long as it measures; this process is the user's."""
+    import torch
+
+    before = torch.get_num_threads()
+    set_up_torch(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        torch.set_flush_denormal(False)
 
 
 def measure_training(job: Job, arm: ArmSetting) -> tuple[float, float]:
