@@ -115,6 +115,15 @@ def test_a_second_run_touches_nothing(finished: Run, monkeypatch: pytest.MonkeyP
     assert times(finished.folder) == before
 
 
+def test_what_workers_kept_goes_even_where_nothing_is_left_to_do(finished: Run) -> None:
+    """As after a kill between the last unit and the end of the run."""
+    kept = finished.folder / "train" / ".trunk"
+    kept.mkdir()
+    (kept / "states.safetensors").write_bytes(b"states")
+    run_study(Path(finished.folder).parents[2] / "study.yaml", runs=finished.folder.parents[1], say=SILENT)
+    assert not kept.exists()
+
+
 def test_scoring_again_changes_no_result(finished: Run) -> None:
     before = times(finished.folder)
     study = finished.folder.parents[2] / "study.yaml"

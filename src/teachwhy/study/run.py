@@ -69,7 +69,7 @@ def run_study(
             workers = count_workers(job)
             say(f"{len(units) - len(missing)} of {len(units)} units are done; {len(missing)} to do in {job.run}")
             failures = run_units(job, missing, workers, on_message, lock)
-            shutil.rmtree(job.trunk_folder, ignore_errors=True)
+        shutil.rmtree(job.trunk_folder, ignore_errors=True)  # a killed run may have left it with nothing to do
         results = write_results(job, failures)
     return Run(job.run, results, failures)
 
