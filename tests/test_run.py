@@ -20,10 +20,12 @@ import tiny
 from teachwhy.errors import RunError, TeachwhyError
 from teachwhy.study import report_study, run_study
 from teachwhy.study import run as run_module
+from teachwhy.study.executor import put_exams
 from teachwhy.study.plan import Unit
 from teachwhy.study.run import Run
-from teachwhy.study.unit import Job, Worker
-from teachwhy.study.worker import run_unit
+from teachwhy.study.study_file import ArmSetting
+from teachwhy.study.unit import Job, Step, Worker
+from teachwhy.study.worker import run_step
 
 SILENT: Callable[[str], None] = lambda text: None  # noqa: E731
 
@@ -31,8 +33,13 @@ SILENT: Callable[[str], None] = lambda text: None  # noqa: E731
 def run_here(job: Job, units: Sequence[Unit], workers: int, on_message: Any, lock: Any) -> dict[str, str]:
     """The executor without processes: one worker in this one, so that a test pays for no imports."""
     worker = Worker(job)
-    outcomes = {unit.name: run_unit(worker, unit, io.StringIO()) for unit in units}
-    return {name: outcome["failed"] for name, outcome in outcomes.items() if "failed" in outcome}
+    failures: dict[str, str] = {}
+    for unit in units:
+        for step in [Step(unit, "exams")] if job.trained(unit) else [Step(unit, "training"), Step(unit, "exams")]:
+            if unit.name not in failures:
+                outcome = run_step(worker, step, io.StringIO())
+                failures |= {unit.name: outcome["failed"]} if "failed" in outcome else {}
+    return failures
 
 
 def never(*arguments: Any, **settings: Any) -> Any:
@@ -335,3 +342,15 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.02)
+
+
+def test_the_last_trainings_go_before_the_exams_that_wait() -> None:
+    what, why, swapped = (Unit(ArmSetting(name=name, arm=name), 0) for name in ("what", "why", "swapped"))
+    two_wait = [Step(why, "training"), Step(swapped, "training")]
+    put_exams(Step(what, "training"), two_wait, workers=2)
+    assert two_wait[0] == Step(what, "exams")
+    one_waits = [Step(swapped, "training")]
+    put_exams(Step(what, "training"), one_waits, workers=2)
+    assert one_waits == [Step(swapped, "training"), Step(what, "exams")]
+    put_exams(Step(what, "exams"), one_waits, workers=2)
+    assert len(one_waits) == 2

@@ -11,7 +11,7 @@ PLAIN_EVERY_SECONDS = 20.0
 
 
 class RunProgress:
-    """Shows the messages of the workers: one bar a unit at work, one line a unit that is done."""
+    """Shows the messages of the workers: one bar a unit at work, one line a training or exams that ended."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -46,7 +46,7 @@ class RunProgress:
             print(text, file=sys.stderr, flush=True)
 
     def message(self, message: dict[str, Any]) -> None:
-        """Take one message of a worker: progress, finished or failed."""
+        """Take one message of a worker: progress, ended or failed."""
         unit = message["unit"]
         self.started.setdefault(unit, time.monotonic())
         if "phase" in message:
@@ -54,8 +54,8 @@ class RunProgress:
             return
         if unit in self.tasks:
             self.bars.remove_task(self.tasks.pop(unit))
-        outcome = f"failed: {message['failed']}" if "failed" in message else "done"
-        self.say(f"{unit}: {outcome} after {time.monotonic() - self.started[unit]:.0f} s")
+        outcome = f"failed: {message['failed']}" if "failed" in message else f"{message['ended']} done"
+        self.say(f"{unit}: {outcome} after {time.monotonic() - self.started.pop(unit):.0f} s")
 
     def advance(self, unit: str, message: dict[str, Any]) -> None:
         description = f"{unit} {message['phase']}"

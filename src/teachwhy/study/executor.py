@@ -1,4 +1,4 @@
-"""The local executor: a few worker processes that share out the units of a run."""
+"""The local executor: a few worker processes that share out the trainings and exams of a run."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from .plan import Unit
-from .unit import Job
+from .unit import Job, Step
 
 OnMessage = Callable[[dict[str, Any]], None]
 
 
 @dataclass
 class Hand:
-    """One worker process and the unit it is at."""
+    """One worker process and the step it is at."""
 
     process: subprocess.Popen[bytes]
-    unit: Unit | None = None
+    step: Step | None = None
     errors: list[str] = field(default_factory=list)
 
     def give(self, value: Any) -> None:
@@ -37,31 +37,32 @@ class Hand:
 def run_units(job: Job, units: Sequence[Unit], workers: int, on_message: OnMessage, lock: IO[str]) -> dict[str, str]:
     """Run the units; returns unit name -> what went wrong, for those that failed. The others go on.
 
-    on_message: called with every message of a worker (unit, and phase/done/total/note, or finished, or failed).
+    on_message: called with every message of a worker (unit, and phase/done/total/note, or ended, or failed).
     lock: the run folder's open lock file; the workers hold it too, so that it is free only when they are gone.
     """
-    waiting = list(units)
+    waiting = [Step(unit, "exams" if job.trained(unit) else "training") for unit in units]
     failures: dict[str, str] = {}
     inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]] = queue.Queue()
     hands = [start_worker(job, inbox, lock) for _ in range(min(workers, len(waiting)))]
     try:
-        for hand in hands:
-            give_next(hand, waiting)
-        while any(hand.unit for hand in hands):
+        give_next(hands, waiting)
+        while any(hand.step for hand in hands):
             hand, message = inbox.get()
-            if message is None and hand.unit is None:
-                continue
             if message is None:
-                message = lost_worker(hand)
                 hands.remove(hand)
+                if hand.step is None:
+                    continue
+                message = lost_worker(hand)
                 if waiting:
-                    hand = start_worker(job, inbox, lock)
-                    hands.append(hand)
+                    hands.append(start_worker(job, inbox, lock))
             if "failed" in message:
                 failures[message["unit"]] = message["failed"]
             on_message(message)
-            if "finished" in message or "failed" in message:
-                give_next(hand, waiting)
+            if "ended" in message:
+                put_exams(hand.step, waiting, workers)
+            if "ended" in message or "failed" in message:
+                hand.step = None
+                give_next(hands, waiting)
     finally:
         for hand in hands:
             hand.process.kill()
@@ -96,11 +97,20 @@ def start_worker(job: Job, inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]
     return hand
 
 
-def give_next(hand: Hand, waiting: list[Unit]) -> None:
-    hand.unit = waiting.pop(0) if waiting else None
-    if hand.unit:
-        with contextlib.suppress(BrokenPipeError):
-            hand.give(hand.unit)
+def put_exams(ended: Step | None, waiting: list[Step], workers: int) -> None:
+    """Exams follow their training at once; only the last trainings go first, since they have the longest way to go."""
+    if ended and ended.part == "training":
+        last = sum(step.part == "training" for step in waiting) < workers
+        waiting.insert(len(waiting) if last else 0, Step(ended.unit, "exams"))
+
+
+def give_next(hands: Sequence[Hand], waiting: list[Step]) -> None:
+    """A step to every worker that has none, as long as there are any."""
+    for hand in hands:
+        if waiting and hand.step is None:
+            hand.step = waiting.pop(0)
+            with contextlib.suppress(BrokenPipeError):
+                hand.give(hand.step)
 
 
 def read_messages(stream: IO[bytes], hand: Hand, inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]]) -> None:
@@ -119,5 +129,5 @@ def keep_last_lines(stream: IO[bytes], lines: list[str], most: int = 20) -> None
 def lost_worker(hand: Hand) -> dict[str, Any]:
     code = hand.process.wait()
     cause = "killed, perhaps for want of memory" if code == -9 else "; ".join(hand.errors[-3:])
-    assert hand.unit is not None
-    return {"unit": hand.unit.name, "failed": f"the worker process ended with code {code} ({cause})"}
+    assert hand.step is not None
+    return {"unit": hand.step.unit.name, "failed": f"the worker process ended with code {code} ({cause})"}

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..evals import Item, answer_requests, as_record, find_exam
 from ..models import LanguageModel, ModelSource, attach_new, load_model, load_weights, load_with_adapter
@@ -68,8 +68,16 @@ class Job:
         return [record for record in (unit.train_folder(self.run) / "train.json", *exams) if not whole(record)]
 
 
+@dataclass(frozen=True)
+class Step:
+    """What a worker is given at a time: the training of a unit, or its exams."""
+
+    unit: Unit
+    part: Literal["training", "exams"]
+
+
 class Worker:
-    """Runs units one after another; keeps the network it trains, so that it is loaded and compiled once."""
+    """Runs steps one after another; keeps the network it trains, so that it is loaded and compiled once."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -78,13 +86,12 @@ class Worker:
         self.trunk: Any = None
         self.loss: Any = None
 
-    def run(self, unit: Unit, tell: Tell) -> None:
-        if not self.job.trained(unit):
-            self.train(unit, tell)
-            give_back_memory()
-        if not self.job.examined(unit):
-            self.examine(unit, tell)
-            give_back_memory()
+    def run(self, step: Step, tell: Tell) -> None:
+        if step.part == "training":
+            self.train(step.unit, tell)
+        elif not self.job.examined(step.unit):
+            self.examine(step.unit, tell)
+        give_back_memory()
 
     def prepare_network(self) -> tuple[LanguageModel, Any]:
         """The base model with an adapter attached; it and the loss compiled where asked."""

@@ -1,4 +1,4 @@
-"""A worker process: reads a job and units from its standard input, tells of its progress on standard output.
+"""A worker process: reads a job and steps from its standard input, tells of its progress on standard output.
 
 Started as `python -m teachwhy.study.worker`. It ends the moment its standard input closes, so it dies with the
 process that started it, whatever killed that one.
@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import TeachwhyError
-from .plan import Unit
-from .unit import Job, Worker
+from .unit import Job, Step, Worker
 
 
 def main() -> None:
@@ -26,13 +25,13 @@ def main() -> None:
     messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     job: Job = pickle.load(sys.stdin.buffer)
-    units: queue.Queue[Unit] = queue.Queue()
-    threading.Thread(target=read_units, args=(sys.stdin.buffer, units), daemon=True).start()
+    steps: queue.Queue[Step] = queue.Queue()
+    threading.Thread(target=read_steps, args=(sys.stdin.buffer, steps), daemon=True).start()
     set_up_torch(job.threads)
     worker = Worker(job)
     while True:
-        unit = units.get()
-        send(messages, unit=unit.name, **run_unit(worker, unit, messages))
+        step = steps.get()
+        send(messages, unit=step.unit.name, **run_step(worker, step, messages))
 
 
 def set_up_torch(threads: int) -> None:
@@ -43,33 +42,33 @@ def set_up_torch(threads: int) -> None:
     torch.set_flush_denormal(True)
 
 
-def read_units(stream: BinaryIO, units: queue.Queue[Unit]) -> None:
+def read_steps(stream: BinaryIO, steps: queue.Queue[Step]) -> None:
     while True:
         try:
-            units.put(pickle.load(stream))
+            steps.put(pickle.load(stream))
         except (EOFError, pickle.UnpicklingError):
             os._exit(0)
 
 
-def run_unit(worker: Worker, unit: Unit, messages: Any) -> dict[str, Any]:
-    """Run one unit; a failure is a message, not the end of the worker."""
+def run_step(worker: Worker, step: Step, messages: Any) -> dict[str, Any]:
+    """Run one step; a failure is a message, not the end of the worker."""
 
     def tell(phase: str, done: int, total: int, note: str) -> None:
-        send(messages, unit=unit.name, phase=phase, done=done, total=total, note=note)
+        send(messages, unit=step.unit.name, phase=phase, done=done, total=total, note=note)
 
     try:
-        worker.run(unit, tell)
+        worker.run(step, tell)
     except TeachwhyError as error:
         return {"failed": str(error)}
     except Exception as error:
-        log = Path(worker.job.run) / "logs" / f"{unit.name.replace('/', '-')}.txt"
+        log = Path(worker.job.run) / "logs" / f"{step.unit.name.replace('/', '-')}.txt"
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text(traceback.format_exc(), encoding="utf-8")
         except OSError:
             traceback.print_exc()
         return {"failed": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} (see {log})"}
-    return {"finished": True}
+    return {"ended": step.part}
 
 
 def send(messages: Any, **fields: Any) -> None:
