@@ -26,9 +26,8 @@ class OurTraining:
     """As a worker of `teachwhy run` trains: bfloat16, compiled layers and loss, the frozen trunk run once."""
 
     def __init__(self, work: Work) -> None:
-        import torch
 
-        from teachwhy.train.compiled import compile_layers, compiler_found
+        from teachwhy.train.compiled import compile_training, compiler_found
         from teachwhy.train.supervised import weighted_loss
         from teachwhy.train.trunk import Trunk
 
@@ -40,8 +39,7 @@ class OurTraining:
         self.trunk = Trunk(self.network, self.settings.layers) if self.settings.layers else None
         self.loss = weighted_loss
         if compiler_found():
-            compile_layers(self.network)
-            self.loss = torch.compile(weighted_loss, dynamic=True)
+            self.loss = compile_training(self.network, weighted_loss)
 
     def run(self) -> dict[str, Any]:
         from teachwhy.train.supervised import train_adapter

@@ -14,7 +14,7 @@ from teachwhy.models import Chat, Choice, LanguageModel, ModelSource, find_model
 from teachwhy.models.load import model_context
 from teachwhy.study import Study, read_study
 from teachwhy.study.prepare import item_prompts, writing
-from teachwhy.train.settings import plan_batches
+from teachwhy.train.settings import count_updates, plan_batches
 from teachwhy.train.tokens import TokenRow, tokenize_rows
 
 TRAINED_ARM = "why"
@@ -55,7 +55,7 @@ class Work:
 
     def prompts(self, arm: str, count: int) -> list[str]:
         """Rendered conversations of `count` items, spread evenly over the study's."""
-        found = item_prompts(self.study, self.chat, self.study.arm(arm))
+        found = item_prompts(self.study, self.chat, self.study.arm(arm), self.study.items)
         return [found[item.id] for item in evenly(self.study.items, self.scaled(count))]
 
     def choices(self, arm: str, count: int) -> list[Choice]:
@@ -73,14 +73,15 @@ class Work:
     def token_rows(self, count: int) -> list[TokenRow]:
         """`count` rows of one arm, in whole batches. Every trained token weighs the same, as in TRL."""
         arm = self.study.arm(TRAINED_ARM)
-        rows = find_arm(arm.arm).rows(self.study.examples, writing(self.study, self.chat, arm))
+        rows = find_arm(arm.arm).rows(self.study.pool(arm), writing(self.study, self.chat, arm))
         batch = self.study.settings.train.batch
         chosen = evenly(rows, max(1, self.scaled(count) // batch) * batch)
         return tokenize_rows(chosen, self.chat, model_context(self.source), arm.name)
 
     def batches(self, rows: Sequence[TokenRow]) -> list[list[int]]:
         train = self.study.settings.train
-        return plan_batches([row.shared for row in rows], batch=train.batch, epochs=train.epochs, seed=0)
+        updates = count_updates(len(rows), batch=train.batch, epochs=train.epochs)
+        return plan_batches([row.shared for row in rows], batch=train.batch, updates=updates, seed=0)
 
 
 def evenly(values: Sequence[Any], count: int) -> list[Any]:

@@ -15,7 +15,7 @@ import teachwhy
 HOUSE = Path(teachwhy.__file__).parent
 ROOMS = ("data", "models", "train", "evals", "report", "study")  # from the ground up; each may use those before it
 GROUND = ("errors", "text", "policy", "stats")
-ROOF = ("cli", "progress", "__init__")
+ROOF = ("cli", "progress", "__init__", "__main__")
 HEAVY = {"torch", "transformers", "peft", "trl", "scipy", "matplotlib", "inspect_ai", "ray", "datasets", "accelerate"}
 LONGEST_FILE = 500
 

@@ -11,11 +11,11 @@ import tiny
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from teachwhy.data import ARMS, Example, Message, Writing, check_twins, find_arm, read_examples
+from teachwhy.data import ARMS, Example, Message, Writing, check_twins, find_arm, nested_part, read_examples
 from teachwhy.data.arms import derangement, full_reason
 from teachwhy.errors import InputError
 
-TRAINED = [arm.name for arm in ARMS.values() if arm.trained]
+TRAINED = [arm.name for arm in ARMS.values() if arm.trained and arm.reads == "twins"]
 
 
 def example(number: int = 0, **fields: object) -> Example:
@@ -24,6 +24,7 @@ def example(number: int = 0, **fields: object) -> Example:
         "reason": "Rain is wet.",
         "swapped": "It is dark. Dark hides.",
         "neutral": "A day.",
+        "paraphrase": "Do not go.",
     }
     basic = {"id": f"e{number}", "principle": f"p{number}", "prompt": "Rain?", "action": "Stay."}
     return Example.model_validate(basic | texts | fields)
@@ -127,6 +128,9 @@ def test_markers_can_be_changed_or_left_out():
         ("why", "It rains. Rain is wet."),
         ("swapped", "It is dark. Dark hides."),
         ("neutral", "A day."),
+        ("paraphrase", "Do not go."),
+        ("circular", "Because that is what the rule on p0 says."),
+        ("masked_why", "It rains. Rain is wet."),
     ],
 )
 def test_what_stands_beside_the_action_in_each_arm(arm, beside):
@@ -136,6 +140,21 @@ def test_what_stands_beside_the_action_in_each_arm(arm, beside):
 
 def test_without_a_mention_the_reason_stands_alone():
     assert full_reason(example(mention=None)) == "Rain is wet."
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_masked_why_reads_what_why_reads_and_trains_what_what_trains(place):
+    how = writing(place=place)
+    [why], [what], [masked] = (find_arm(name).rows([example()], how) for name in ("why", "what", "masked_why"))
+    assert masked.text == why.text
+    trained = [segment for segment in masked.segments if segment.train]
+    assert trained == [segment for segment in what.segments if segment.train]
+
+
+def test_circular_names_the_principle_of_each_example():
+    rows = find_arm("circular").rows([example(1, principle="open_doors"), example(2)], writing())
+    assert "the rule on open doors says" in rows[0].text
+    assert "the rule on p2 says" in rows[1].text
 
 
 def test_untrained_arms_have_no_rows():
@@ -158,7 +177,8 @@ def test_every_arm_has_a_summary_of_one_line():
 
 
 texts = st.text(min_size=1, max_size=30).filter(str.strip)
-beside = st.fixed_dictionaries(dict.fromkeys(("mention", "reason", "swapped", "neutral", "action", "prompt"), texts))
+BESIDE = ("mention", "reason", "swapped", "neutral", "paraphrase", "action", "prompt")
+beside = st.fixed_dictionaries(dict.fromkeys(BESIDE, texts))
 markers = st.text(max_size=8)
 
 
@@ -173,7 +193,8 @@ def test_arms_are_twins_by_construction_for_any_texts(fields, reason_marker, act
     for arm_rows in rows.values():
         for row, case in zip(arm_rows, examples, strict=True):
             assert row.example == case.id
-            assert [segment.text for segment in row.segments if not segment.train] == [how.prompt(case)]
+            untrained = [segment.text for segment in row.segments if not segment.train and segment.kind != "reason"]
+            assert untrained == [how.prompt(case)]
             assert case.action.lstrip() in row.text
 
 
@@ -212,3 +233,24 @@ def test_a_derangement_does_not_touch_the_worlds_randomness():
     random.seed(7)
     derangement(["a", "b", "c"], 3)
     assert random.random() == expected
+
+
+# ---- a part of the examples
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=40), st.integers(0, 40), st.integers(0, 40))
+def test_a_smaller_part_lies_inside_a_larger_and_both_are_even_over_principles(labels, one, other):
+    examples = [example(number, principle=label) for number, label in enumerate(labels)]
+    small, large = (nested_part(examples, count) for count in sorted((one, other)))
+    assert {case.id for case in small} <= {case.id for case in large}
+    assert len(small) == min(one, other, len(examples))
+    assert small == [case for case in examples if case in small]
+    counts, available = Counter(case.principle for case in small), Counter(labels)
+    for label in available:
+        assert counts[label] == available[label] or counts[label] >= max(counts.values(), default=0) - 1
+
+
+def test_arms_that_are_no_twins_write_what_what_writes():
+    for name in ("what_more", "generic"):
+        assert find_arm(name).reads != "twins"
+        assert find_arm(name).rows([example()], writing()) == find_arm("what").rows([example()], writing())

@@ -52,6 +52,11 @@ def test_arms_may_be_named_again_with_other_settings(tmp_path):
     assert [unit.real_seed for unit in plan_units(study, ["again"])] == [100, 101]
 
 
+def test_an_arm_that_never_learns_to_open_with_its_reason_is_asked_in_both_formats(tmp_path):
+    study = read_study(build(tmp_path, arms=["why", "masked_why"], off_format_share=0.1, contrasts=[], exploratory=[]))
+    assert [study.exam_format(setting).off_share for setting in study.settings.arms] == [0.1, 1.0]
+
+
 def test_several_files_are_read_as_one(tmp_path):
     path = build(tmp_path, examples=["one.jsonl", "two.jsonl"])
     tiny.write_jsonl(path.parent / "one.jsonl", tiny.tiny_examples()[:2])

@@ -17,7 +17,7 @@ from teachwhy.models import LanguageModel, attach_new, find_model, load_model, l
 from teachwhy.models.load import ModelSource
 from teachwhy.study.run import prepare_job
 from teachwhy.study.study_file import read_study
-from teachwhy.train.settings import TrainSettings, plan_batches
+from teachwhy.train.settings import TrainSettings, count_updates, plan_batches
 from teachwhy.train.tokens import TokenRow
 
 RECIPE = TrainSettings(
@@ -49,7 +49,8 @@ def network(model: LanguageModel, *, seed: int = 0) -> Any:
 
 
 def batches_of(rows: Sequence[TokenRow]) -> list[list[int]]:
-    return plan_batches([row.shared for row in rows], batch=RECIPE.batch, epochs=RECIPE.epochs, seed=0)
+    updates = count_updates(len(rows), batch=RECIPE.batch, epochs=RECIPE.epochs)
+    return plan_batches([row.shared for row in rows], batch=RECIPE.batch, updates=updates, seed=0)
 
 
 def train(source: ModelSource, step_zero: Path, rows: Sequence[TokenRow], scratch: Path) -> Any:
@@ -275,8 +276,9 @@ def test_the_canary_refuses_an_adapter_that_changes_nothing(source: ModelSource,
 )
 @settings(deadline=None)
 def test_every_epoch_visits_every_row_once(lengths: list[int], batch: int, epochs: int, seed: int) -> None:
-    planned = plan_batches(lengths, batch=batch, epochs=epochs, seed=seed)
-    assert planned == plan_batches(lengths, batch=batch, epochs=epochs, seed=seed)
+    updates = count_updates(len(lengths), batch=batch, epochs=epochs)
+    planned = plan_batches(lengths, batch=batch, updates=updates, seed=seed)
+    assert planned == plan_batches(lengths, batch=batch, updates=updates, seed=seed)
     per_epoch = len(planned) // epochs
     assert len(planned) == epochs * per_epoch == epochs * -(-len(lengths) // batch)
     for start in range(0, len(planned), per_epoch):
@@ -289,13 +291,14 @@ def test_every_epoch_visits_every_row_once(lengths: list[int], batch: int, epoch
 @settings(deadline=None)
 def test_a_part_of_an_epoch_is_the_beginning_of_a_whole_one(share: float, seed: int) -> None:
     lengths = [7, 3, 9, 9, 1, 4, 4, 8, 2, 6]
-    part = plan_batches(lengths, batch=2, epochs=share, seed=seed)
-    assert len(part) == max(1, round(5 * share))
-    assert part == plan_batches(lengths, batch=2, epochs=4, seed=seed)[: len(part)]
+    updates = count_updates(len(lengths), batch=2, epochs=share)
+    assert updates == max(1, round(5 * share))
+    part = plan_batches(lengths, batch=2, updates=updates, seed=seed)
+    assert part == plan_batches(lengths, batch=2, updates=20, seed=seed)[:updates]
 
 
 def test_twin_arms_have_the_same_batches_and_seeds_have_others(token_rows: dict[str, Sequence[TokenRow]]) -> None:
     what, why, swapped = (token_rows[arm] for arm in ("what", "why", "swapped"))
     assert batches_of(what) == batches_of(why) == batches_of(swapped)
     lengths = [row.shared for row in what]
-    assert plan_batches(lengths, batch=1, epochs=1, seed=0) != plan_batches(lengths, batch=1, epochs=1, seed=1)
+    assert plan_batches(lengths, batch=1, updates=6, seed=0) != plan_batches(lengths, batch=1, updates=6, seed=1)

@@ -3,6 +3,7 @@
 from .arms import ARMS, Arm, arm, find_arm
 from .checks import check_overlap, check_trained, check_twins, length_table
 from .example import Example, Message, Text, read_examples, short_forms
+from .nested import nested_part
 from .reading import field_error, read_records, validated
 from .rows import SHARED_KINDS, Row, Segment, Writing
 
@@ -23,6 +24,7 @@ __all__ = [
     "field_error",
     "find_arm",
     "length_table",
+    "nested_part",
     "read_examples",
     "read_records",
     "short_forms",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ..errors import InputError, unknown_name
 from .example import Example
@@ -19,6 +20,9 @@ class Arm:
 
     summary: what stands beside the action. needs: fields that every example must fill.
     trained: False for arms that only change what the model is shown. policy_in_prompt: the policy is the system prompt.
+    both_formats: every item is asked in both formats, since the arm is never taught to open with its reason.
+    reads: which examples: the twins', all of them, or ordinary tasks. Arms that read others have as many updates and
+    are twins of none. as_long_as: an update of theirs holds as many trained tokens as one of this arm's.
     """
 
     name: str
@@ -27,11 +31,14 @@ class Arm:
     needs: tuple[str, ...] = ()
     trained: bool = True
     policy_in_prompt: bool = False
+    both_formats: bool = False
+    reads: Literal["twins", "all", "generic"] = "twins"
+    as_long_as: str | None = None
 
     @property
     def reasons(self) -> bool:
         """Whether the arm is taught to write anything beside the action."""
-        return self.trained and self.name != "what"
+        return self.trained and self.name not in ("what", "what_more", "generic")
 
     def rows(self, examples: Sequence[Example], writing: Writing) -> list[Row]:
         """The arm's rows, in the order of the examples. Errors: an example without a field the arm needs."""
@@ -50,13 +57,20 @@ ARMS: dict[str, Arm] = {}
 
 
 def arm(
-    name: str, *, needs: tuple[str, ...] = (), trained: bool = True, policy_in_prompt: bool = False
+    name: str,
+    *,
+    needs: tuple[str, ...] = (),
+    trained: bool = True,
+    policy_in_prompt: bool = False,
+    both_formats: bool = False,
+    reads: Literal["twins", "all", "generic"] = "twins",
+    as_long_as: str | None = None,
 ) -> Callable[[MakeRows], MakeRows]:
     """Register a function from examples to rows as an arm; the first line of its docstring is its summary."""
 
     def register(make_rows: MakeRows) -> MakeRows:
         summary = (make_rows.__doc__ or name).strip().splitlines()[0]
-        ARMS[name] = Arm(name, summary, make_rows, needs, trained, policy_in_prompt)
+        ARMS[name] = Arm(name, summary, make_rows, needs, trained, policy_in_prompt, both_formats, reads, as_long_as)
         return make_rows
 
     return register
@@ -124,6 +138,41 @@ def shuffled(examples: Sequence[Example], writing: Writing) -> list[Row]:
         writing.row(example, "shuffled", full_reason(examples[other]))
         for example, other in zip(examples, others, strict=True)
     ]
+
+
+@arm("paraphrase", needs=("paraphrase",))
+def paraphrase(examples: Sequence[Example], writing: Writing) -> list[Row]:
+    """The action said again in other words."""
+    return [writing.row(example, "paraphrase", example.paraphrase) for example in examples]
+
+
+@arm("circular", needs=("principle",))
+def circular(examples: Sequence[Example], writing: Writing) -> list[Row]:
+    """Because the rule says so, and nothing more."""
+    return [writing.row(example, "circular", circular_reason(example)) for example in examples]
+
+
+@arm("masked_why", needs=("reason",), both_formats=True)
+def masked_why(examples: Sequence[Example], writing: Writing) -> list[Row]:
+    """The tokens of `why`, no loss on the reason: it is read and never learnt to be written."""
+    return [writing.row(example, "reason", full_reason(example), train=False) for example in examples]
+
+
+@arm("what_more", reads="all", as_long_as="why")
+def what_more(examples: Sequence[Example], writing: Writing) -> list[Row]:
+    """The action alone, from further examples: as many trained tokens as `why`."""
+    return what(examples, writing)
+
+
+@arm("generic", reads="generic")
+def generic(examples: Sequence[Example], writing: Writing) -> list[Row]:
+    """Ordinary tasks alone, nothing of the policy."""
+    return what(examples, writing)
+
+
+def circular_reason(example: Example) -> str:
+    """Names the principle and nothing that it protects."""
+    return f"Because that is what the rule on {example.principle.replace('_', ' ').replace('-', ' ')} says."
 
 
 def full_reason(example: Example) -> str:

@@ -63,8 +63,11 @@ class Writing:
     action_marker: str = "Action:"
     seed: int = 0
 
-    def row(self, example: Example, kind: str = "", beside: str | None = None) -> Row:
-        """The row of an example with `beside` (of the given kind) next to its action, or the action alone."""
+    def row(self, example: Example, kind: str = "", beside: str | None = None, *, train: bool = True) -> Row:
+        """The row of an example with `beside` (of the given kind) next to its action, or the action alone.
+
+        train: whether `beside` is trained; the action always is.
+        """
         prompt = Segment("prompt", self.prompt(example), False)
         action = Segment("action", f"{self.action_marker} {example.action}".lstrip(), True)
         end = Segment("end", self.end, True)
@@ -72,5 +75,5 @@ class Writing:
             return Row(example.id, (prompt, action, end))
         text = f"{self.reason_marker} {beside}".lstrip()
         if self.place == "first":
-            return Row(example.id, (prompt, Segment(kind, text + "\n", True), action, end))
-        return Row(example.id, (prompt, action, Segment(kind, "\n" + text, True), end))
+            return Row(example.id, (prompt, Segment(kind, text + "\n", train), action, end))
+        return Row(example.id, (prompt, action, Segment(kind, "\n" + text, train), end))

@@ -34,12 +34,14 @@ class Request:
 
     format: own (as the arm was taught) or off (the other way, labelled off-format). opening: text put into the
     model's mouth. options: decision -> full action text; scored after the model's own words up to the action.
+    write: whether the model is to go on from the opening, or the options alone are scored behind it.
     """
 
     item: str
     format: str
     opening: str
     options: Mapping[str, str]
+    write: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Score:
-    """One metric of one answer. value in [0, 1]; None where it could not be scored, with the cause."""
+    """One metric of one answer. value in [0, 1] but for counts; None where it could not be scored, with the cause."""
 
     item: str
     format: str
@@ -81,13 +83,19 @@ class Metric:
 
 @dataclass(frozen=True)
 class Exam:
-    """requests: what to ask of one arm. score: the scores of an answer. version: rises when a score changes meaning."""
+    """requests: what to ask of one arm. score: the scores of an answer. version: rises when a score changes meaning.
+
+    score_together: scores that need more than one answer of a model, such as those of a pair; None where there are
+    none. cases: from the study's items to those that are asked, where these differ; each has an id of its own.
+    """
 
     name: str
     version: int
     requests: Callable[[Sequence[Item], ExamFormat], list[Request]]
     score: Callable[[Item, Answer, ExamFormat], list[Score]]
     metrics: tuple[Metric, ...]
+    score_together: Callable[[Mapping[str, Item], Sequence[Answer]], list[Score]] | None = None
+    cases: Callable[[Sequence[Item]], list[Item]] = list
 
 
 EXAMS: dict[str, Exam] = {}

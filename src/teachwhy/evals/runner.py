@@ -22,6 +22,7 @@ def answer_requests(
     prompts: item id -> rendered conversation, up to where the model's answer begins.
     """
     total = 2 * len(requests)
+    asked = [index for index, request in enumerate(requests) if request.write]
     options = [written_options(request, format) for request in requests]
     scores: dict[int, list[float]] = {}
 
@@ -30,21 +31,22 @@ def answer_requests(
         keep = {
             place: kept
             for place, (row, new) in enumerate(zip(ended.rows, ended.new, strict=True))
-            if (kept := kept_tokens(model, requests[row], new, format)) is not None
+            if options[asked[row]] and (kept := kept_tokens(model, requests[asked[row]], new, format)) is not None
         }
-        rows = [ended.rows[place] for place in keep]
+        rows = [asked[ended.rows[place]] for place in keep]
         found = score_after(model, ended, list(keep), list(keep.values()), [options[row] for row in rows])
         scores.update(zip(rows, found, strict=True))
 
     texts = generate(
         model,
-        [prompts[request.item] + request.opening for request in requests],
+        [prompts[requests[index].item] + requests[index].opening for index in asked],
         max_new_tokens=max_new_tokens,
         on_ended=score_ended,
         progress=lambda done: progress(done + len(scores), total),
     )
-    said = [request.opening + text for request, text in zip(requests, texts, strict=True)]
-    others = [index for index in range(len(requests)) if index not in scores]
+    written = dict(zip(asked, texts, strict=True))
+    said = [request.opening + written.get(index, "") for index, request in enumerate(requests)]
+    others = [index for index in range(len(requests)) if options[index] and index not in scores]
     choices = [
         Choice(prompts[requests[index].item] + before_action(said[index], format), options[index]) for index in others
     ]
@@ -52,10 +54,8 @@ def answer_requests(
     scores.update(
         zip(others, score_choices(model, choices, progress=lambda more: progress(done + more, total)), strict=True)
     )
-    return [
-        Answer(request.item, request.format, said[index], dict(zip(request.options, scores[index], strict=True)))
-        for index, request in enumerate(requests)
-    ]
+    choice = [dict(zip(request.options, scores.get(index, ()), strict=True)) for index, request in enumerate(requests)]
+    return [Answer(request.item, request.format, said[index], choice[index]) for index, request in enumerate(requests)]
 
 
 def written_options(request: Request, format: ExamFormat) -> tuple[str, ...]:

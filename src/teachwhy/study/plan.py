@@ -86,7 +86,7 @@ def study_stamp(study: Study, source: ModelSource) -> dict[str, Any]:
         "arms": {setting.name: setting.model_dump() for setting in study.settings.arms},
         "model": source.fingerprint,
         "policy": fingerprint([vars(principle) for principle in study.policy.principles]),
-        "examples": fingerprint([example.model_dump() for example in study.examples]),
+        "examples": fingerprint([example.model_dump() for example in (*study.examples, *study.generic)]),
         "items": fingerprint([item.model_dump() for item in study.items]),
     }
 
@@ -100,7 +100,7 @@ def train_stamp(study: Study, source: ModelSource, unit: Unit, rows: str, enviro
 def evals_stamp(study: Study, unit: Unit, model: str, prompts: str, exam: str, environment: dict[str, Any]) -> str:
     """Fingerprint of everything an arm's answers depend on. model: of the adapter, or of the base model."""
     format = vars(study.exam_format(unit.arm))
-    answers = [[item.id, item.answers] for item in study.items]
+    answers = [[item.id, item.answers] for item in study.cases(exam)]
     return fingerprint(
         ["evals", find_exam(exam).version, model, prompts, answers, format, study.settings.max_new_tokens, environment]
     )

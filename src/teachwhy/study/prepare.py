@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from ..errors import CheckError
 from ..evals import Item
 from ..models import Chat
 from ..text import fingerprint
+from ..train.settings import count_updates, plan_batches
 from ..train.tokens import TokenRow, tokenize_rows
 from .folder import write_json, write_jsonl
 from .study_file import ArmSetting, Study
@@ -20,42 +21,80 @@ from .study_file import ArmSetting, Study
 
 @dataclass(frozen=True)
 class Prepared:
-    """rows, token_rows: arm -> rows in the order of the examples. prompts: arm -> item id -> rendered conversation."""
+    """rows, token_rows: arm -> rows in the order of the examples. prompts: arm -> case id -> rendered conversation.
+
+    batch: arm -> rows in an update. updates: of every arm. twins: the arms that rule 1 of the design binds.
+    """
 
     rows: Mapping[str, Sequence[Row]]
     token_rows: Mapping[str, Sequence[TokenRow]]
     prompts: Mapping[str, Mapping[str, str]]
     checks: Mapping[str, Any]
+    batch: Mapping[str, int]
+    updates: int
+    twins: Sequence[str]
 
     def rows_hash(self, arm: str) -> str:
-        return fingerprint([[list(row.ids), list(row.weights)] for row in self.token_rows[arm]])
+        """Of the rows as tokens; for an arm that is no twin also of how many of them an update holds."""
+        rows = [[list(row.ids), list(row.weights)] for row in self.token_rows[arm]]
+        return fingerprint(rows if arm in self.twins else [rows, self.batch[arm], self.updates])
 
-    def prompts_hash(self, arm: str) -> str:
-        return fingerprint(self.prompts[arm])
+    def batches(self, arm: str, seed: int) -> list[list[int]]:
+        """Row indices of every update of an arm's training."""
+        lengths = [row.shared for row in self.token_rows[arm]]
+        return plan_batches(lengths, batch=self.batch[arm], updates=self.updates, seed=seed)
+
+    def prompts_of(self, arm: str, cases: Sequence[Item]) -> dict[str, str]:
+        return {case.id: self.prompts[arm][case.id] for case in cases}
 
 
 def prepare(study: Study, chat: Chat, context: int) -> Prepared:
     """Rows and prompts of every arm, checked. context: tokens the model holds. Errors (CheckError): a check fails."""
     trained = [setting for setting in study.settings.arms if find_arm(setting.arm).trained]
-    rows = {
-        setting.name: find_arm(setting.arm).rows(study.examples, writing(study, chat, setting)) for setting in trained
-    }
+    rows = {setting.name: rows_of(study, chat, setting) for setting in trained}
     check_trained(rows)
-    twins = check_twins(rows)
+    twins = [setting.name for setting in trained if find_arm(setting.arm).reads == "twins"]
     overlap = check_overlap(taught_texts(study), examined_texts(study))
-    share = study.settings.train.action_share
-    token_rows = {name: tokenize_rows(arm_rows, chat, context, name, share) for name, arm_rows in rows.items()}
-    prompts = {setting.name: item_prompts(study, chat, setting) for setting in study.settings.arms}
+    train = study.settings.train
+    token_rows = {
+        name: tokenize_rows(arm_rows, chat, context, name, train.action_share) for name, arm_rows in rows.items()
+    }
+    first = token_rows[twins[0]] if twins else next(iter(token_rows.values()), ())
+    updates = count_updates(len(first), batch=train.batch, epochs=train.epochs)
+    batch = {setting.name: rows_an_update(study, chat, context, setting, token_rows) for setting in trained}
+    cases = {case.id: case for exam in study.settings.exams for case in study.cases(exam)}
+    prompts = {setting.name: item_prompts(study, chat, setting, cases.values()) for setting in study.settings.arms}
     check_fit(study, chat, prompts, context)
     checks = {
-        "twins": twins,
+        "twins": check_twins({name: rows[name] for name in twins}),
+        "not_twins": {name: {"rows_an_update": batch[name]} for name in rows if name not in twins},
         "overlap": overlap | {"left_out": list(study.settings.shared)},
         "lengths": length_table(rows),
         "tokens": {name: token_table(arm_rows) for name, arm_rows in token_rows.items()},
         "template_hash": chat.template_hash,
         "own_system_prompt": own_system_prompt(study, chat),
     }
-    return Prepared(rows, token_rows, prompts, checks)
+    return Prepared(rows, token_rows, prompts, checks, batch, updates, twins)
+
+
+def rows_of(study: Study, chat: Chat, setting: ArmSetting) -> list[Row]:
+    return find_arm(setting.arm).rows(study.pool(setting), writing(study, chat, setting))
+
+
+def rows_an_update(
+    study: Study, chat: Chat, context: int, setting: ArmSetting, token_rows: Mapping[str, Sequence[TokenRow]]
+) -> int:
+    """The study's batch; for an arm that is to be as long as another, so many rows that trained tokens are as many."""
+    batch, other = study.settings.train.batch, find_arm(setting.arm).as_long_as
+    if other is None:
+        return batch
+    longer = rows_of(study, chat, ArmSetting(name=other, arm=other))
+    wanted = trained_tokens_a_row(tokenize_rows(longer, chat, context, other))
+    return max(1, round(batch * wanted / trained_tokens_a_row(token_rows[setting.name])))
+
+
+def trained_tokens_a_row(rows: Sequence[TokenRow]) -> float:
+    return sum(row.trained for row in rows) / len(rows)
 
 
 def writing(study: Study, chat: Chat, setting: ArmSetting) -> Writing:
@@ -77,14 +116,14 @@ def conversation(case: Example | Item, system: str | None) -> list[dict[str, str
     return ([{"role": "system", "content": own}] if own and not has_system else []) + messages
 
 
-def item_prompts(study: Study, chat: Chat, setting: ArmSetting) -> dict[str, str]:
+def item_prompts(study: Study, chat: Chat, setting: ArmSetting, items: Iterable[Item]) -> dict[str, str]:
     """Item id -> rendered prompt; the arm `policy_in_prompt` has the policy before the system prompt.
 
     Before, and not after, so that all its prompts begin alike and the policy is run through the model once.
     """
     policy = study.policy.as_system_prompt() if find_arm(setting.arm).policy_in_prompt else ""
     prompts = {}
-    for item in study.items:
+    for item in items:
         system = "\n\n".join(part for part in (policy, item.system or study.settings.system) if part)
         messages = conversation(item.model_copy(update={"system": system or None}), None)
         prompts[item.id] = chat.prompt(messages, item.tools)
@@ -93,11 +132,12 @@ def item_prompts(study: Study, chat: Chat, setting: ArmSetting) -> dict[str, str
 
 def taught_texts(study: Study) -> dict[str, str]:
     """Every text that a model may have read before it is examined, by name: situations and policy."""
-    texts = {f"example {example.id}": situation(example) for example in study.examples}
+    taught = (*study.examples, *study.generic)
+    texts = {f"example {example.id}": situation(example) for example in taught}
     if "policy" not in study.settings.shared:
         for principle in study.policy.principles:
             texts[f"policy {principle.id}"] = f"{principle.rule} {principle.why} {principle.boundaries}"
-    return with_system(study, texts, study.examples, "example")
+    return with_system(study, texts, taught, "example")
 
 
 def examined_texts(study: Study) -> dict[str, str]:
@@ -162,7 +202,7 @@ def write_prepared(prepared: Prepared, study: Study, run: Path) -> None:
     for arm, rows in prepared.rows.items():
         write_jsonl(run / "data" / f"{arm}.jsonl", [row.to_json() for row in rows])
         manifest[arm] = {
-            "examples_in": len(study.examples),
+            "examples_in": len(study.pool(study.arm(arm))),
             "rows_out": len(rows),
             "left_out": {},
             "sha256": prepared.rows_hash(arm),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..data import find_arm
-from ..evals import Answer, Item, Score, as_record, find_exam
+from ..evals import Answer, Exam, ExamFormat, Item, Score, as_record, find_exam
 from ..report.findings import SCHEMA_VERSION, example_answers
 from ..stats import Contrast, Observation, adjust, contrast, interval
 from .folder import read_json, read_jsonl, write_jsonl
@@ -29,8 +29,8 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
     units = plan_units(study)
     done = [unit for unit in units if job.done(unit)]
     scores, answers, read = score_all(job, done)
-    families = {item.id: item for item in study.items}
-    rates = all_rates(study, scores, families)
+    cases = all_cases(study)
+    rates = all_rates(study, scores, cases)
     return {
         "schema": SCHEMA_VERSION,
         "study": {
@@ -42,7 +42,7 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
         },
         "model": {"name": study.settings.model, "fingerprint": job.source.fingerprint, **dict(job.environment)},
         "arms": [arm_record(study, setting, units, done, failures) for setting in study.settings.arms],
-        "contrasts": all_contrasts(study, scores, families),
+        "contrasts": all_contrasts(study, scores, cases),
         "rates": rates,
         "competence": competence(study, rates),
         "unscored": unscored(scores),
@@ -61,7 +61,7 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read]:
     Returns (arm, exam) -> (seed, score); (arm, seed) -> answers; and (arm, seed, item) -> how the generated answer in
     the arm's own format was read.
     """
-    items = {item.id: item for item in job.study.items}
+    items = all_cases(job.study)
     scores: dict[tuple[str, str], list[tuple[int | None, Score]]] = {}
     answers: dict[tuple[str, int | None], list[Answer]] = {}
     read: dict[tuple[str, int | None, str], Score] = {}
@@ -69,8 +69,7 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read]:
         for exam in job.study.settings.exams:
             path = unit.evals_folder(job.run) / f"{exam}.jsonl"
             stored = [Answer(**record) for record in read_jsonl(path)]
-            format = job.study.exam_format(unit.arm)
-            found = [score for answer in stored for score in find_exam(exam).score(items[answer.item], answer, format)]
+            found = score_answers(find_exam(exam), items, stored, job.study.exam_format(unit.arm))
             write_jsonl(path.with_name(f"{exam}.scores.jsonl"), [as_record(score) for score in found])
             scores.setdefault((unit.arm.name, exam), []).extend((unit.seed, score) for score in found)
             answers.setdefault((unit.arm.name, unit.seed), []).extend(stored)
@@ -78,6 +77,17 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read]:
                 if score.format == "own":
                     read.setdefault((unit.arm.name, unit.seed, score.item), score)
     return scores, answers, read
+
+
+def all_cases(study: Study) -> dict[str, Item]:
+    """Case id -> case, of all exams."""
+    return {case.id: case for exam in study.settings.exams for case in study.cases(exam)}
+
+
+def score_answers(exam: Exam, items: Mapping[str, Item], answers: Sequence[Answer], format: ExamFormat) -> list[Score]:
+    """The scores of each answer, then those that need several."""
+    each = [score for answer in answers for score in exam.score(items[answer.item], answer, format)]
+    return each + (exam.score_together(items, answers) if exam.score_together else [])
 
 
 def observations(
@@ -137,9 +147,9 @@ def contrast_record(setting: ContrastSetting, found: Contrast, *, declared: bool
 
 def all_rates(study: Study, scores: Scores, items: Mapping[str, Item]) -> list[dict[str, Any]]:
     """Every arm's own rate, for each metric, format, kind and distance that has items."""
-    cells = sorted({(item.kind or "", item.distance) for item in study.items})
     rates = []
     for (arm, exam), pairs in scores.items():
+        cells = sorted({(case.kind or "", case.distance) for case in study.cases(exam)})
         present = sorted({(score.metric, score.format) for _, score in pairs})
         for metric, format in present:
             for kind, distance in cells:

@@ -42,9 +42,7 @@ def training_size(job: Job, unit: Unit) -> tuple[int, int]:
     if not unit.trained:
         return 0, 0
     rows = job.prepared.token_rows[unit.arm.name]
-    train = job.study.settings.train
-    lengths = [row.shared for row in rows]
-    batches = plan_batches(lengths, batch=train.batch, epochs=train.epochs, seed=unit.real_seed)
+    batches = job.prepared.batches(unit.arm.name, unit.real_seed)
     return sum(len(rows[index].ids) for batch in batches for index in batch), len(batches)
 
 
@@ -87,8 +85,7 @@ def measure_training(job: Job, arm: ArmSetting) -> tuple[float, float]:
         worker.trunk.folder = None  # a plan writes nothing
     rows = job.prepared.token_rows[arm.name][:MEASURED_ROWS]
     train = job.study.settings.train
-    batches = plan_batches([row.shared for row in rows], batch=train.batch, epochs=MEASURED_UPDATES, seed=0)
-    batches = batches[:MEASURED_UPDATES]
+    batches = plan_batches([row.shared for row in rows], batch=train.batch, updates=MEASURED_UPDATES, seed=0)
     moments: list[float] = []
     with tempfile.TemporaryDirectory() as scratch:
         train_adapter(
@@ -145,7 +142,7 @@ def measure_exam(job: Job, arm: ArmSetting, *, max_new_tokens: int | None = None
 
 
 def requests_of(job: Job, arm: ArmSetting, exam: str) -> list[Request]:
-    return find_exam(exam).requests(job.study.items, job.study.exam_format(arm))
+    return find_exam(exam).requests(job.study.cases(exam), job.study.exam_format(arm))
 
 
 def unit_minutes(job: Job, unit: Unit, tokens: int, speed: Speed) -> float:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ..data import Example, find_arm, read_examples, validated
+from ..data import Example, find_arm, nested_part, read_examples, validated
 from ..errors import InputError, Place, listed, unknown_name
 from ..evals import EXAMS, ExamFormat, Item, find_exam, read_items
 from ..policy import Policy, read_policy
@@ -90,6 +90,10 @@ class StudySettings(Strict):
     policy: str = "policy.md"
     examples: list[str] = Field(min_length=1)
     items: list[str] = Field(min_length=1)
+    generic: list[str] = Field(default_factory=list, description="Ordinary tasks, for the arm `generic`.")
+    twins: int | None = Field(
+        None, gt=0, description="How many examples the twins read; the others are for `what_more`. null: all."
+    )
     model: str = "bundled:smollm2-135m"
     trust_remote_code: bool = False
     device: str = Field("auto", pattern="^(auto|cpu|cuda|mps)$")
@@ -121,6 +125,7 @@ class Study:
     policy: Policy
     examples: tuple[Example, ...]
     items: tuple[Item, ...]
+    generic: tuple[Example, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -134,15 +139,28 @@ class Study:
             "arm in this study", name, [setting.name for setting in self.settings.arms], where=str(self.path)
         )
 
+    def pool(self, setting: ArmSetting) -> list[Example]:
+        """The examples that an arm's rows are made of."""
+        reads = find_arm(setting.arm).reads
+        if reads == "generic":
+            return list(self.generic)
+        twins = self.settings.twins
+        return nested_part(self.examples, twins) if reads == "twins" and twins else list(self.examples)
+
+    def cases(self, exam: str) -> list[Item]:
+        """What an exam asks: the items, or what it makes of them."""
+        return find_exam(exam).cases(self.items)
+
     def exam_format(self, setting: ArmSetting) -> ExamFormat:
         format = self.settings.format
         place = setting.reason or format.reason
+        arm = find_arm(setting.arm)
         return ExamFormat(
-            find_arm(setting.arm).reasons,
+            arm.reasons,
             place,
             format.reason_marker,
             format.action_marker,
-            self.settings.off_format_share,
+            1.0 if arm.both_formats else self.settings.off_format_share,
         )
 
 
@@ -170,10 +188,12 @@ def read_study(path: Path, *, overrides: dict[str, Any] | None = None) -> Study:
     policy = read_policy(folder / settings.policy)
     examples = read_examples([folder / name for name in settings.examples])
     items = read_items([folder / name for name in settings.items])
-    check_principles(policy, examples, items, str(path))
+    generic = read_examples([folder / name for name in settings.generic])
+    check_principles(policy, [*examples, *generic], items, str(path))
+    check_pools(settings, examples, str(path))
     for where, contrast in named_contrasts(settings, path):
         check_subset(contrast, items, where)
-    return Study(path, settings, policy, tuple(examples), tuple(items))
+    return Study(path, settings, policy, tuple(examples), tuple(items), tuple(generic))
 
 
 def named_contrasts(settings: StudySettings, path: Path) -> list[tuple[str, ContrastSetting]]:
@@ -203,6 +223,23 @@ def check_arms(settings: StudySettings, where: str) -> None:
             )
     if len(set(settings.seeds)) < len(settings.seeds):
         raise InputError("A seed stands twice.", where=f"{where}, field 'seeds'", remedy="Name each seed once.")
+
+
+def check_pools(settings: StudySettings, examples: Sequence[Example], where: str) -> None:
+    """Refuse arms that would have no row, and more twins than examples."""
+    reads = {find_arm(setting.arm).reads: setting.name for setting in settings.arms}
+    if "generic" in reads and not settings.generic:
+        raise InputError(
+            f"The arm {reads['generic']!r} has nothing to read.",
+            where=f"{where}, field 'generic'",
+            remedy="Name a file of ordinary tasks there, or take the arm out.",
+        )
+    if settings.twins and settings.twins > len(examples):
+        raise InputError(
+            f"`twins` asks for {settings.twins} examples; there are {len(examples)}.",
+            where=f"{where}, field 'twins'",
+            remedy="Lower it, or leave it out: the twins then read all.",
+        )
 
 
 def check_contrast(contrast: ContrastSetting, settings: StudySettings, where: str) -> None:

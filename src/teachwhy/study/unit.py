@@ -16,7 +16,6 @@ from typing import Any, Literal
 from ..evals import Item, answer_requests, as_record, find_exam
 from ..models import LanguageModel, ModelSource, attach_new, load_model, load_weights, load_with_adapter
 from ..text import fingerprint
-from ..train.settings import plan_batches
 from .folder import as_os_error, content_hashes, flush, folder_error, locked, whole, write_json, write_jsonl
 from .plan import Unit, evals_stamp, stamp_fits, train_stamp, versions
 from .prepare import Prepared
@@ -43,7 +42,7 @@ class Job:
 
     def evals_stamp(self, unit: Unit, exam: str) -> str:
         model = self.train_stamp(unit) if unit.trained else self.source.fingerprint
-        prompts = self.prepared.prompts_hash(unit.arm.name)
+        prompts = fingerprint(self.prepared.prompts_of(unit.arm.name, self.study.cases(exam)))
         return evals_stamp(self.study, unit, model, prompts, exam, dict(self.environment))
 
     def trained(self, unit: Unit) -> bool:
@@ -109,12 +108,9 @@ class Worker:
             self.trunk = Trunk(self.network, train.layers, self.job.trunk_folder) if train.layers else None
             self.loss = weighted_loss
             if environment["compile"]:
-                import torch
+                from ..train.compiled import compile_training
 
-                from ..train.compiled import compile_layers
-
-                compile_layers(self.network)
-                self.loss = torch.compile(self.loss, dynamic=True)
+                self.loss = compile_training(self.network, self.loss)
         return self.model, self.network
 
     def attach(self, model: LanguageModel, seed: int) -> Any:
@@ -146,9 +142,7 @@ class Worker:
         load_weights(network, start)
         rows = job.prepared.token_rows[unit.arm.name]
         train = job.study.settings.train
-        batches = plan_batches(
-            [row.shared for row in rows], batch=train.batch, epochs=train.epochs, seed=unit.real_seed
-        )
+        batches = job.prepared.batches(unit.arm.name, unit.real_seed)
         trained = train_adapter(
             network,
             rows,
@@ -183,7 +177,7 @@ class Worker:
         canary: dict[str, float] = {}
         prompts = job.prepared.prompts[unit.arm.name]
         if unit.trained:
-            probe = prompts[job.study.items[0].id] + job.study.examples[0].action
+            probe = next(iter(prompts.values())) + job.study.examples[0].action
             model, found = load_with_adapter(
                 job.source,
                 unit.train_folder(job.run),
@@ -196,7 +190,7 @@ class Worker:
             model = load_model(job.source, device=environment["device"], dtype=environment["dtype"])
         for exam in job.study.settings.exams:
             if not stamp_fits(unit.evals_folder(job.run) / f"{exam}.json", job.evals_stamp(unit, exam)):
-                self.sit(unit, exam, model, job.study.items, prompts, canary, tell)
+                self.sit(unit, exam, model, job.study.cases(exam), prompts, canary, tell)
 
     def sit(
         self,

@@ -12,7 +12,7 @@ from ..models import find_model, load_chat
 from ..models.load import model_context
 from ..policy import Finding, check_policy
 from .plan import plan_units
-from .prepare import prepare, writing
+from .prepare import prepare, rows_of
 from .run import Say, count_workers, prepare_job
 from .speed import measure_speed, training_size, unit_minutes
 from .study_file import read_study, study_path
@@ -91,7 +91,7 @@ def show_row(path: Path, *, arm: str, row: int, model: str | None, say: Say) -> 
         trained = [other.name for other in study.settings.arms if find_arm(other.arm).trained]
         raise unknown_name("trained arm", arm, trained)
     source = find_model(study.settings.model, base_folder=study.folder, say=say)
-    rows = find_arm(setting.arm).rows(study.examples, writing(study, load_chat(source), setting))
+    rows = rows_of(study, load_chat(source), setting)
     if row > len(rows):
         raise InputError(f"There is no row {row}; the arm {arm!r} has {len(rows)}.", remedy="Rows count from 1.")
     return rows[row - 1].segments

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 
@@ -13,6 +14,14 @@ def compiler_found() -> bool:
 
     headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
     return headers.is_file() and any(shutil.which(name) for name in ("g++", "clang++", "c++"))
+
+
+def compile_training(network: Any, loss: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a network's layers in place; returns the loss compiled."""
+    import torch
+
+    compile_layers(network)
+    return torch.compile(loss, dynamic=True)
 
 
 def compile_layers(network: Any) -> int:

@@ -38,7 +38,11 @@ class TrainSettings(BaseModel):
     compile: bool | None = Field(None, description="torch.compile; null uses it where a compiler is found and it pays.")
 
 
-def plan_batches(lengths: Sequence[int], *, batch: int, epochs: float, seed: int) -> list[list[int]]:
+def count_updates(rows: int, *, batch: int, epochs: float) -> int:
+    return max(1, round(-(-rows // batch) * epochs))
+
+
+def plan_batches(lengths: Sequence[int], *, batch: int, updates: int, seed: int) -> list[list[int]]:
     """Row indices of every update, in order; depends on nothing but its arguments.
 
     Each epoch shuffles the rows, sorts windows of eight batches by length so that little is padded, and shuffles the
@@ -46,8 +50,6 @@ def plan_batches(lengths: Sequence[int], *, batch: int, epochs: float, seed: int
     """
     rng = random.Random(seed)
     planned: list[list[int]] = []
-    per_epoch = -(-len(lengths) // batch)
-    updates = max(1, round(per_epoch * epochs))
     while len(planned) < updates:
         order = list(range(len(lengths)))
         rng.shuffle(order)

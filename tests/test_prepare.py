@@ -1,0 +1,61 @@
+"""What a study makes of its examples before training: twins, further examples, arms matched in updates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny
+
+from teachwhy.errors import InputError
+from teachwhy.study.prepare import Prepared
+from teachwhy.study.run import prepare_job
+from teachwhy.study.study_file import read_study
+
+ORDINARY = [
+    {"id": f"o{number}", "prompt": f"Name {number} fruits.", "action": "Apples and pears."} for number in range(4)
+]
+
+
+def prepared(folder: Path, model: Path, **changes: object) -> Prepared:
+    path = tiny.build_tiny_study(folder, model, contrasts=[], exploratory=[], **changes)
+    tiny.write_jsonl(path.parent / "ordinary.jsonl", ORDINARY)
+    return prepare_job(read_study(path), folder / "runs", print).prepared
+
+
+def tokens_an_update(found: Prepared, arm: str) -> float:
+    rows = found.token_rows[arm]
+    return found.batch[arm] * sum(row.trained for row in rows) / len(rows)
+
+
+@pytest.fixture
+def found(tmp_path: Path, tiny_model: Path) -> Prepared:
+    arms = ["what", "why", "what_more", "generic"]
+    return prepared(tmp_path, tiny_model, arms=arms, twins=3, generic=["ordinary.jsonl"])
+
+
+def test_twins_read_a_part_and_what_more_reads_all(found: Prepared) -> None:
+    assert [len(found.rows[arm]) for arm in ("what", "why", "what_more", "generic")] == [3, 3, 6, 4]
+    assert {row.example.split("-")[0] for row in found.rows["why"]} == set(tiny.RULES)
+    assert found.checks["twins"]["arms"] == ["what", "why"]
+    assert set(found.checks["not_twins"]) == {"what_more", "generic"}
+
+
+def test_all_arms_have_as_many_updates_and_what_more_as_many_trained_tokens_as_why(found: Prepared) -> None:
+    assert {len(found.batches(arm, 0)) for arm in found.rows} == {found.updates}
+    assert found.batch["what_more"] > found.batch["what"] == found.batch["why"] == found.batch["generic"]
+    one_row_more = tokens_an_update(found, "what") / found.batch["what"]
+    assert abs(tokens_an_update(found, "what_more") - tokens_an_update(found, "why")) <= one_row_more
+
+
+def test_how_many_rows_an_update_holds_is_part_of_what_an_adapter_depends_on(found: Prepared) -> None:
+    other = Prepared(**vars(found) | {"batch": {arm: rows + 1 for arm, rows in found.batch.items()}})
+    assert other.rows_hash("what_more") != found.rows_hash("what_more")
+    assert other.rows_hash("what") == found.rows_hash("what")  # the study's own batch is in the settings
+
+
+def test_generic_without_ordinary_tasks_and_too_many_twins_are_refused(tmp_path: Path, tiny_model: Path) -> None:
+    with pytest.raises(InputError, match="'generic' has nothing to read"):
+        prepared(tmp_path / "a", tiny_model, arms=["what", "generic"])
+    with pytest.raises(InputError, match="asks for 7 examples; there are 6"):
+        prepared(tmp_path / "b", tiny_model, arms=["what"], twins=7)
