@@ -139,7 +139,14 @@ def test_what_stands_beside_the_action_in_each_arm(arm, beside):
 
 
 def test_without_a_mention_the_reason_stands_alone():
-    assert full_reason(example(mention=None)) == "Rain is wet."
+    assert full_reason(example(mention=None), writing()) == "Rain is wet."
+
+
+def test_a_reason_that_names_the_fact_needs_no_mention_before_it():
+    how = writing(reason_names_fact=True)
+    for arm in ("why", "masked_why"):
+        [row] = find_arm(arm).rows([example()], how)
+        assert row.beside() == "Reason: Rain is wet.\n"
 
 
 @pytest.mark.parametrize("place", ["first", "last"])
@@ -216,7 +223,7 @@ def test_where_no_derangement_exists_it_says_so(labels):
 
 def test_shuffled_gives_another_principles_reason_and_seeds_differ():
     examples = [Example.model_validate(fields) for fields in tiny.tiny_examples()]
-    own = {full_reason(case): case.principle for case in examples}
+    own = {full_reason(case, writing()): case.principle for case in examples}
     orders = set()
     for seed in range(20):
         rows = find_arm("shuffled").rows(examples, writing(seed=seed))

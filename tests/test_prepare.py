@@ -54,8 +54,10 @@ def test_how_many_rows_an_update_holds_is_part_of_what_an_adapter_depends_on(fou
     assert other.rows_hash("what") == found.rows_hash("what")  # the study's own batch is in the settings
 
 
-def test_generic_without_ordinary_tasks_and_too_many_twins_are_refused(tmp_path: Path, tiny_model: Path) -> None:
+def test_what_the_examples_cannot_make_is_refused(tmp_path: Path, tiny_model: Path) -> None:
     with pytest.raises(InputError, match="'generic' has nothing to read"):
         prepared(tmp_path / "a", tiny_model, arms=["what", "generic"])
+    with pytest.raises(InputError, match="'reason_only' needs reasons that do not name"):
+        prepared(tmp_path / "c", tiny_model, arms=["reason_only"], format={"reason_names_fact": True})
     with pytest.raises(InputError, match="asks for 7 examples; there are 6"):
         prepared(tmp_path / "b", tiny_model, arms=["what"], twins=7)

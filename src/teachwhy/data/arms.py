@@ -115,7 +115,7 @@ def reason_only(examples: Sequence[Example], writing: Writing) -> list[Row]:
 @arm("why", needs=("reason",))
 def why(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """The deciding fact named, then the true reason why it matters."""
-    return [writing.row(example, "reason", full_reason(example)) for example in examples]
+    return [writing.row(example, "reason", full_reason(example, writing)) for example in examples]
 
 
 @arm("swapped", needs=("swapped",))
@@ -135,7 +135,7 @@ def shuffled(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """The reason of another principle (a seeded derangement)."""
     others = derangement([example.principle for example in examples], writing.seed)
     return [
-        writing.row(example, "shuffled", full_reason(examples[other]))
+        writing.row(example, "shuffled", full_reason(examples[other], writing))
         for example, other in zip(examples, others, strict=True)
     ]
 
@@ -155,7 +155,7 @@ def circular(examples: Sequence[Example], writing: Writing) -> list[Row]:
 @arm("masked_why", needs=("reason",), both_formats=True)
 def masked_why(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """The tokens of `why`, no loss on the reason: it is read and never learnt to be written."""
-    return [writing.row(example, "reason", full_reason(example), train=False) for example in examples]
+    return [writing.row(example, "reason", full_reason(example, writing), train=False) for example in examples]
 
 
 @arm("what_more", reads="all", as_long_as="why")
@@ -175,9 +175,10 @@ def circular_reason(example: Example) -> str:
     return f"Because that is what the rule on {example.principle.replace('_', ' ').replace('-', ' ')} says."
 
 
-def full_reason(example: Example) -> str:
-    """The fact named (where the example restates it) and then the reason."""
-    return f"{example.mention} {example.reason}" if example.mention else str(example.reason)
+def full_reason(example: Example, writing: Writing) -> str:
+    """The fact named (where the example restates it and its reason does not name it) and then the reason."""
+    named = not example.mention or writing.reason_names_fact
+    return str(example.reason) if named else f"{example.mention} {example.reason}"
 
 
 def derangement(labels: Sequence[str], seed: int) -> list[int]:

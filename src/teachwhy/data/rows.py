@@ -53,6 +53,7 @@ class Writing:
     prompt: renders an example's conversation to text, with the model's own chat template.
     place: "first" writes the reason before the action, "last" after it.
     reason_marker, action_marker: the words that open each part. end: the text that ends a turn.
+    reason_names_fact: the examples' reasons name the deciding fact themselves, so `why` is the reason alone.
     seed: of the derangement in `shuffled`.
     """
 
@@ -61,6 +62,7 @@ class Writing:
     place: str = "first"
     reason_marker: str = "Reason:"
     action_marker: str = "Action:"
+    reason_names_fact: bool = False
     seed: int = 0
 
     def row(self, example: Example, kind: str = "", beside: str | None = None, *, train: bool = True) -> Row:

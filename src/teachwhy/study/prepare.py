@@ -105,6 +105,7 @@ def writing(study: Study, chat: Chat, setting: ArmSetting) -> Writing:
         place=setting.reason or format.reason,
         reason_marker=format.reason_marker,
         action_marker=format.action_marker,
+        reason_names_fact=format.reason_names_fact,
     )
 
 

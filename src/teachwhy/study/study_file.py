@@ -53,6 +53,9 @@ class FormatSettings(Strict):
     )
     reason_marker: str = Field("Reason:", description="Opens what stands beside the action.")
     action_marker: str = Field("Action:", description="Opens the action.")
+    reason_names_fact: bool = Field(
+        False, description="The examples' reasons name the deciding fact: `why` is then the reason without the mention."
+    )
 
 
 class ContrastSetting(Strict):
@@ -226,13 +229,19 @@ def check_arms(settings: StudySettings, where: str) -> None:
 
 
 def check_pools(settings: StudySettings, examples: Sequence[Example], where: str) -> None:
-    """Refuse arms that would have no row, and more twins than examples."""
+    """Refuse arms that the examples cannot make, and more twins than examples."""
     reads = {find_arm(setting.arm).reads: setting.name for setting in settings.arms}
     if "generic" in reads and not settings.generic:
         raise InputError(
             f"The arm {reads['generic']!r} has nothing to read.",
             where=f"{where}, field 'generic'",
             remedy="Name a file of ordinary tasks there, or take the arm out.",
+        )
+    if settings.format.reason_names_fact and any(setting.arm == "reason_only" for setting in settings.arms):
+        raise InputError(
+            "The arm 'reason_only' needs reasons that do not name the deciding fact.",
+            where=f"{where}, field 'format.reason_names_fact'",
+            remedy="Take the arm out; `why` is the reason alone in this study.",
         )
     if settings.twins and settings.twins > len(examples):
         raise InputError(
