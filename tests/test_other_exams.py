@@ -1,0 +1,66 @@
+"""A whole tiny run with the exams of the policy study: answers stored, scored, compared and drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import yaml
+
+from teachwhy.evals import read_items
+from teachwhy.study import run_study
+
+ASSISTANT = Path(__file__).parents[1] / "studies" / "assistant"
+EXAMS = ["edge_cases", "framings", "side_effects"]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Two arms and one seed on eight pairs of the policy study's items, with examples of the same study."""
+    folder = tmp_path_factory.mktemp("other-exams")
+    model = tiny.build_tiny_model(folder / "model", context=4096)
+    settings = yaml.safe_load((ASSISTANT / "study.yaml").read_text())
+    changes = {
+        "model": str(model),
+        "arms": ["base", "what", "why"],
+        "seeds": [0],
+        "twins": 6,
+        "max_new_tokens": 4,
+        "off_format_share": 0.2,
+        "train": {"epochs": 1, "batch": 3, "compile": False},
+        "policy": str(ASSISTANT / "policy.md"),
+        "examples": [str(ASSISTANT / "examples.jsonl")],
+        "generic": [],
+        "contrasts": settings["contrasts"][:1],
+        "exploratory": [contrast for contrast in settings["exploratory"] if contrast["versus"] == "what"],
+    }
+    chosen = read_items([ASSISTANT / "items.jsonl"])[::60]
+    pairs = {item.pair for item in chosen}
+    lines = (ASSISTANT / "items.jsonl").read_text().splitlines(keepends=True)
+    (folder / "items.jsonl").write_text("".join(line for line in lines if any(f'"{pair}"' in line for pair in pairs)))
+    (folder / "study.yaml").write_text(yaml.safe_dump(settings | changes))
+    run = run_study(folder / "study.yaml", runs=folder / "runs", say=lambda text: None)
+    assert run.failures == {}
+    assert run.report.exists()
+    return run.results
+
+
+def test_every_exam_has_rates_of_every_arm(results: dict[str, Any]) -> None:
+    found = {(rate["arm"], rate["exam"]) for rate in results["rates"]}
+    assert found == {(arm, exam) for arm in ("base", "what", "why") for exam in EXAMS}
+
+
+def test_scores_of_pairs_and_wraps_are_among_them(results: dict[str, Any]) -> None:
+    metrics = {rate["metric"] for rate in results["rates"]}
+    assert {"pair_accuracy", "correct_fitted", "agreement_by_choice", "general_correct", "text_probability"} <= metrics
+    asked = {rate["arm"]: rate["asked"] for rate in results["rates"] if rate["metric"] == "general_correct"}
+    assert asked == {"base": 120, "what": 120, "why": 120}
+
+
+def test_contrasts_on_them_have_an_estimate(results: dict[str, Any]) -> None:
+    estimates = {(one["exam"], one["metric"]): one["estimate"] for one in results["contrasts"]}
+    assert estimates["edge_cases", "pair_accuracy"] is not None
+    assert estimates["framings", "agreement_by_choice"] is not None
+    assert estimates["side_effects", "general_correct"] is not None
