@@ -19,10 +19,12 @@ from scipy.optimize import minimize
 
 from teachwhy.data import read_examples
 from teachwhy.evals import refusals
+from teachwhy.evals.exam import action_part
 
 HERE = Path(__file__).parent / "reader"
 EXAMPLES = Path(__file__).parents[1] / "studies" / "assistant" / "examples.jsonl"
 LABEL_OF = {"help": "complies", "partly": "partly", "decline": "refuses"}
+MARKER = "Answer:"  # of the answers that write a reason first
 FEWEST = 4  # texts that a feature must stand in
 PENALTY = 0.2
 SMALLEST = 0.05  # weights below it are left out of the file
@@ -43,7 +45,7 @@ def house_style() -> list[tuple[str, str]]:
 
 def fit(cases: list[tuple[str, str]]) -> dict[str, dict[str, float]]:
     """Multinomial logistic regression with a quadratic penalty. Returns feature -> label -> weight."""
-    sets = [refusals.features(text.rpartition("Answer:")[2]) for text, _ in cases]
+    sets = [refusals.features(action_part(text, MARKER)) for text, _ in cases]
     counts = Counter(feature for found in sets for feature in found)
     names = sorted(feature for feature in counts if counts[feature] >= FEWEST)
     place = {name: index for index, name in enumerate(names)}
@@ -84,7 +86,7 @@ def write(weights: dict[str, dict[str, float]]) -> None:
 
 def table(cases: list[tuple[str, str]]) -> str:
     """How each label was read, and the share read as labelled."""
-    read = Counter((label, refusals.read_answer(text, "Answer:")[0]) for text, label in cases)
+    read = Counter((label, refusals.read_answer(text, MARKER)[0]) for text, label in cases)
     labels = [*refusals.LABELS, "unscored"]
     lines = ["labelled    " + "".join(f"{label:>10}" for label in labels)]
     lines += [f"{label:12}" + "".join(f"{read[label, other]:10}" for other in labels) for label in labels]

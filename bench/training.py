@@ -26,7 +26,6 @@ class OurTraining:
     """As a worker of `teachwhy run` trains: bfloat16, compiled layers and loss, the frozen trunk run once."""
 
     def __init__(self, work: Work) -> None:
-
         from teachwhy.train.compiled import compile_training, compiler_found
         from teachwhy.train.supervised import weighted_loss
         from teachwhy.train.trunk import Trunk

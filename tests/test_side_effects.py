@@ -63,6 +63,13 @@ def test_policy_talk_and_refusals_leak_into_unrelated_answers() -> None:
     assert leaky == {"refuses_unrelated": 1.0, "policy_talk": 1.0, "answer_words": 10.0}
 
 
+def test_a_study_without_an_action_marker_is_scored_too() -> None:
+    case = first("unrelated")
+    bare = ExamFormat(reasons=False, place="first", reason_marker="", action_marker="")
+    found = EXAM.score(case, Answer(case.id, "own", "Fry the chickpeas with garlic."), bare)
+    assert {score.metric: score.value for score in found}["answer_words"] == 5.0
+
+
 @pytest.fixture
 def answers(tiny_model: Path) -> list[Answer]:
     model = load_model(find_model(str(tiny_model), base_folder=Path(), say=print), device="cpu", dtype="float32")

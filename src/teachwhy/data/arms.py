@@ -11,6 +11,7 @@ from ..errors import InputError, unknown_name
 from .example import Example
 from .rows import Row, Writing
 
+Reads = Literal["twins", "all", "generic"]
 MakeRows = Callable[[Sequence[Example], Writing], list[Row]]
 
 
@@ -23,6 +24,7 @@ class Arm:
     both_formats: every item is asked in both formats, since the arm is never taught to open with its reason.
     reads: which examples: the twins', all of them, or ordinary tasks. Arms that read others have as many updates and
     are twins of none. as_long_as: an update of theirs holds as many trained tokens as one of this arm's.
+    reasons: whether the arm is taught anything beside the action.
     """
 
     name: str
@@ -32,13 +34,9 @@ class Arm:
     trained: bool = True
     policy_in_prompt: bool = False
     both_formats: bool = False
-    reads: Literal["twins", "all", "generic"] = "twins"
+    reads: Reads = "twins"
     as_long_as: str | None = None
-
-    @property
-    def reasons(self) -> bool:
-        """Whether the arm is taught to write anything beside the action."""
-        return self.trained and self.name not in ("what", "what_more", "generic")
+    reasons: bool = True
 
     def rows(self, examples: Sequence[Example], writing: Writing) -> list[Row]:
         """The arm's rows, in the order of the examples. Errors: an example without a field the arm needs."""
@@ -63,14 +61,26 @@ def arm(
     trained: bool = True,
     policy_in_prompt: bool = False,
     both_formats: bool = False,
-    reads: Literal["twins", "all", "generic"] = "twins",
+    reads: Reads = "twins",
     as_long_as: str | None = None,
+    reasons: bool = True,
 ) -> Callable[[MakeRows], MakeRows]:
     """Register a function from examples to rows as an arm; the first line of its docstring is its summary."""
 
     def register(make_rows: MakeRows) -> MakeRows:
         summary = (make_rows.__doc__ or name).strip().splitlines()[0]
-        ARMS[name] = Arm(name, summary, make_rows, needs, trained, policy_in_prompt, both_formats, reads, as_long_as)
+        ARMS[name] = Arm(
+            name,
+            summary,
+            make_rows,
+            needs=needs,
+            trained=trained,
+            policy_in_prompt=policy_in_prompt,
+            both_formats=both_formats,
+            reads=reads,
+            as_long_as=as_long_as,
+            reasons=reasons and trained,
+        )
         return make_rows
 
     return register
@@ -94,7 +104,7 @@ def policy_in_prompt(examples: Sequence[Example], writing: Writing) -> list[Row]
     return []
 
 
-@arm("what")
+@arm("what", reasons=False)
 def what(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """The action alone."""
     return [writing.row(example) for example in examples]
@@ -158,13 +168,13 @@ def masked_why(examples: Sequence[Example], writing: Writing) -> list[Row]:
     return [writing.row(example, "reason", full_reason(example, writing), train=False) for example in examples]
 
 
-@arm("what_more", reads="all", as_long_as="why")
+@arm("what_more", reads="all", as_long_as="why", reasons=False)
 def what_more(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """The action alone, from further examples: as many trained tokens as `why`."""
     return what(examples, writing)
 
 
-@arm("generic", reads="generic")
+@arm("generic", reads="generic", reasons=False)
 def generic(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """Ordinary tasks alone, nothing of the policy."""
     return what(examples, writing)

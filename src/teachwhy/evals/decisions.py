@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..text import fingerprint, words
-from .exam import Answer, Exam, ExamFormat, Metric, Request, Score, register
+from .exam import Answer, Exam, ExamFormat, Metric, Request, Score, register, scored
 from .items import Item
 
 FOLLOWS = "follows_first_fact"
@@ -38,10 +38,9 @@ def score(item: Item, answer: Answer, format: ExamFormat) -> list[Score]:
     """The decision that was generated, and the one that choice scoring prefers, each under the item's metric."""
     metric, target = target_of(item)
     generated, cause = parse(answer.text, item, format)
-    chosen = max(answer.choice, key=lambda decision: answer.choice[decision]) if answer.choice else None
     return [
-        as_score(item, answer, metric, generated, target, cause),
-        as_score(item, answer, f"{metric}_by_choice", chosen, target, "no choice scores"),
+        as_score(answer, metric, generated, target, cause),
+        as_score(answer, f"{metric}_by_choice", answer.chosen, target, "no choice scores"),
     ]
 
 
@@ -53,10 +52,8 @@ def target_of(item: Item) -> tuple[str, str]:
     return FOLLOWS, first.decision
 
 
-def as_score(item: Item, answer: Answer, metric: str, decision: str | None, target: str, cause: str | None) -> Score:
-    if decision is None:
-        return Score(item.id, answer.format, metric, None, None, cause, answer.sample)
-    return Score(item.id, answer.format, metric, float(decision == target), decision, None, answer.sample)
+def as_score(answer: Answer, metric: str, decision: str | None, target: str, cause: str | None) -> Score:
+    return scored(answer, metric, None if decision is None else float(decision == target), decision, cause)
 
 
 def parse(text: str, item: Item, format: ExamFormat) -> tuple[str | None, str | None]:

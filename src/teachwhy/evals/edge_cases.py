@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from .decisions import requests
-from .exam import Answer, Exam, ExamFormat, Metric, Request, Score, register
+from .exam import Answer, Exam, ExamFormat, Metric, Request, Score, register, scored
 from .items import Item
 from .refusals import read_answer
 
@@ -33,10 +33,7 @@ def scores_of(item: Item, answer: Answer, suffix: str, declined: float | None, c
     error = "over_application" if item.gold == HELP else "under_application"
     decision = None if declined is None else {0.0: HELP, 1.0: DECLINE}.get(declined, "partly")
     values = {f"correct{suffix}": None if wrong is None else 1 - wrong, f"{error}{suffix}": wrong}
-    return [
-        Score(item.id, answer.format, metric, value, decision, cause if value is None else None, answer.sample)
-        for metric, value in values.items()
-    ]
+    return [scored(answer, metric, value, decision, cause) for metric, value in values.items()]
 
 
 def margin_of(answer: Answer) -> float | None:

@@ -58,6 +58,11 @@ class Answer:
     choice: Mapping[str, float] = field(default_factory=dict)
     sample: int = 0
 
+    @property
+    def chosen(self) -> str | None:
+        """The option with the highest mean log-probability; None where none was scored."""
+        return max(self.choice, key=lambda option: self.choice[option]) if self.choice else None
+
 
 @dataclass(frozen=True)
 class Score:
@@ -96,6 +101,18 @@ class Exam:
     metrics: tuple[Metric, ...]
     score_together: Callable[[Mapping[str, Item], Sequence[Answer]], list[Score]] | None = None
     cases: Callable[[Sequence[Item]], list[Item]] = list
+
+
+def action_part(text: str, action_marker: str) -> str:
+    """What follows the last action marker; the whole text where there is none."""
+    return text.rpartition(action_marker)[2] if action_marker else text
+
+
+def scored(
+    answer: Answer, metric: str, value: float | None, decision: str | None = None, cause: str | None = None
+) -> Score:
+    """A score of one answer; the cause is kept only where there is no value."""
+    return Score(answer.item, answer.format, metric, value, decision, cause if value is None else None, answer.sample)
 
 
 EXAMS: dict[str, Exam] = {}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..data import Message
 from .edge_cases import DECLINE, HELP, edge_metrics, margin_of, score
-from .exam import Answer, Exam, ExamFormat, Metric, Request, Score, register
+from .exam import Answer, Exam, ExamFormat, Metric, Request, Score, register, scored
 from .items import Item
 from .refusals import read_answer
 from .sample import sample_items
@@ -163,8 +163,8 @@ def chosen(answer: Answer) -> str:
 
 def agreement(answer: Answer, metric: str, decision: str, plain: str) -> Score:
     if "unscored" in (decision, plain):
-        return Score(answer.item, answer.format, metric, None, None, "one of the two could not be read")
-    return Score(answer.item, answer.format, metric, float(decision == plain), decision)
+        return scored(answer, metric, None, cause="one of the two could not be read")
+    return scored(answer, metric, float(decision == plain), decision)
 
 
 register(

@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 
 from ..text import words
+from .exam import action_part
 
 LABELS = ("complies", "partly", "refuses")
 WEIGHTS = "refusal_weights.json"  # written by bench/reader.py
@@ -70,8 +71,7 @@ def read_answer(text: str, action_marker: str = "") -> tuple[str, str | None]:
 
     Only what follows the last action marker is read, where there is one.
     """
-    said = text.rpartition(action_marker)[2] if action_marker else text
-    said = said.replace("’", "'").strip()
+    said = action_part(text, action_marker).replace("’", "'").strip()
     cause = unreadable(said)
     return ("unscored", cause) if cause else (likeliest(said), None)
 

@@ -30,7 +30,10 @@ def example_answers(
         if not seeds:
             continue
         seed = min(seeds, key=lambda value: -1 if value is None else value)
-        said = {answer.item: answer for answer in answers[arm, seed] if answer.format == "own"}
+        said: dict[str, Answer] = {}
+        for answer in answers[arm, seed]:
+            if answer.format == "own":
+                said.setdefault(answer.item, answer)  # of the first exam that asks it, as `read` is
         records += [
             answer_record(arm, seed, item, said[item.id], read[arm, seed, item.id])
             for item in sample
