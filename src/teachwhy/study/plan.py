@@ -10,7 +10,7 @@ from typing import Any
 
 from ..data import find_arm
 from ..errors import unknown_name
-from ..evals import find_exam
+from ..evals import Item, find_exam
 from ..models import ModelSource
 from ..text import fingerprint
 from .folder import read_json
@@ -97,10 +97,12 @@ def train_stamp(study: Study, source: ModelSource, unit: Unit, rows: str, enviro
     return fingerprint(["train", 1, source.fingerprint, rows, train, unit.real_seed, environment])
 
 
-def evals_stamp(study: Study, unit: Unit, model: str, prompts: str, exam: str, environment: dict[str, Any]) -> str:
+def evals_stamp(
+    study: Study, unit: Unit, model: str, prompts: str, exam: str, cases: Sequence[Item], environment: dict[str, Any]
+) -> str:
     """Fingerprint of everything an arm's answers depend on. model: of the adapter, or of the base model."""
     format = vars(study.exam_format(unit.arm))
-    answers = [[item.id, item.answers] for item in study.cases(exam)]
+    answers = [[item.id, item.answers] for item in cases]
     return fingerprint(
         ["evals", find_exam(exam).version, model, prompts, answers, format, study.settings.max_new_tokens, environment]
     )

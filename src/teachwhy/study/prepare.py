@@ -10,7 +10,7 @@ from typing import Any
 
 from ..data import Example, Row, Writing, check_overlap, check_trained, check_twins, find_arm, length_table
 from ..errors import CheckError
-from ..evals import Item
+from ..evals import Item, find_exam
 from ..models import Chat
 from ..text import fingerprint
 from ..train.settings import count_updates, plan_batches
@@ -23,12 +23,14 @@ from .study_file import ArmSetting, Study
 class Prepared:
     """rows, token_rows: arm -> rows in the order of the examples. prompts: arm -> case id -> rendered conversation.
 
-    batch: arm -> rows in an update. updates: of every arm. twins: the arms that rule 1 of the design binds.
+    cases: exam -> what it asks: the items, or what it makes of them. batch: arm -> rows in an update. updates: of every
+    arm. twins: the arms that rule 1 of the design binds.
     """
 
     rows: Mapping[str, Sequence[Row]]
     token_rows: Mapping[str, Sequence[TokenRow]]
     prompts: Mapping[str, Mapping[str, str]]
+    cases: Mapping[str, Sequence[Item]]
     checks: Mapping[str, Any]
     batch: Mapping[str, int]
     updates: int
@@ -44,8 +46,13 @@ class Prepared:
         lengths = [row.shared for row in self.token_rows[arm]]
         return plan_batches(lengths, batch=self.batch[arm], updates=self.updates, seed=seed)
 
-    def prompts_of(self, arm: str, cases: Sequence[Item]) -> dict[str, str]:
-        return {case.id: self.prompts[arm][case.id] for case in cases}
+    def prompts_hash(self, arm: str, exam: str) -> str:
+        return fingerprint({case.id: self.prompts[arm][case.id] for case in self.cases[exam]})
+
+    @property
+    def all_cases(self) -> dict[str, Item]:
+        """Case id -> case, of all exams."""
+        return {case.id: case for cases in self.cases.values() for case in cases}
 
 
 def prepare(study: Study, chat: Chat, context: int) -> Prepared:
@@ -62,8 +69,9 @@ def prepare(study: Study, chat: Chat, context: int) -> Prepared:
     first = token_rows[twins[0]] if twins else next(iter(token_rows.values()), ())
     updates = count_updates(len(first), batch=train.batch, epochs=train.epochs)
     batch = {setting.name: rows_an_update(study, chat, context, setting, token_rows) for setting in trained}
-    cases = {case.id: case for exam in study.settings.exams for case in study.cases(exam)}
-    prompts = {setting.name: item_prompts(study, chat, setting, cases.values()) for setting in study.settings.arms}
+    cases = {exam: find_exam(exam).cases(study.items) for exam in study.settings.exams}
+    asked = [case for of_exam in cases.values() for case in of_exam]
+    prompts = {setting.name: item_prompts(study, chat, setting, asked) for setting in study.settings.arms}
     check_fit(study, chat, prompts, context)
     checks = {
         "twins": check_twins({name: rows[name] for name in twins}),
@@ -74,7 +82,7 @@ def prepare(study: Study, chat: Chat, context: int) -> Prepared:
         "template_hash": chat.template_hash,
         "own_system_prompt": own_system_prompt(study, chat),
     }
-    return Prepared(rows, token_rows, prompts, checks, batch, updates, twins)
+    return Prepared(rows, token_rows, prompts, cases, checks, batch, updates, twins)
 
 
 def rows_of(study: Study, chat: Chat, setting: ArmSetting) -> list[Row]:

@@ -29,7 +29,7 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
     units = plan_units(study)
     done = [unit for unit in units if job.done(unit)]
     scores, answers, read = score_all(job, done)
-    cases = all_cases(study)
+    cases = job.prepared.all_cases
     rates = all_rates(study, scores, cases)
     return {
         "schema": SCHEMA_VERSION,
@@ -61,7 +61,7 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read]:
     Returns (arm, exam) -> (seed, score); (arm, seed) -> answers; and (arm, seed, item) -> how the generated answer in
     the arm's own format was read.
     """
-    items = all_cases(job.study)
+    items = job.prepared.all_cases
     scores: dict[tuple[str, str], list[tuple[int | None, Score]]] = {}
     answers: dict[tuple[str, int | None], list[Answer]] = {}
     read: dict[tuple[str, int | None, str], Score] = {}
@@ -77,11 +77,6 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read]:
                 if score.format == "own":
                     read.setdefault((unit.arm.name, unit.seed, score.item), score)
     return scores, answers, read
-
-
-def all_cases(study: Study) -> dict[str, Item]:
-    """Case id -> case, of all exams."""
-    return {case.id: case for exam in study.settings.exams for case in study.cases(exam)}
 
 
 def score_answers(exam: Exam, items: Mapping[str, Item], answers: Sequence[Answer], format: ExamFormat) -> list[Score]:
@@ -149,7 +144,7 @@ def all_rates(study: Study, scores: Scores, items: Mapping[str, Item]) -> list[d
     """Every arm's own rate, for each metric, format, kind and distance that has items."""
     rates = []
     for (arm, exam), pairs in scores.items():
-        cells = sorted({(case.kind or "", case.distance) for case in study.cases(exam)})
+        cells = sorted({(items[score.item].kind or "", items[score.item].distance) for _, score in pairs})
         present = sorted({(score.metric, score.format) for _, score in pairs})
         for metric, format in present:
             for kind, distance in cells:

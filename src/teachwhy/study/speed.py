@@ -142,7 +142,7 @@ def measure_exam(job: Job, arm: ArmSetting, *, max_new_tokens: int | None = None
 
 
 def requests_of(job: Job, arm: ArmSetting, exam: str) -> list[Request]:
-    return find_exam(exam).requests(job.study.cases(exam), job.study.exam_format(arm))
+    return find_exam(exam).requests(job.prepared.cases[exam], job.study.exam_format(arm))
 
 
 def unit_minutes(job: Job, unit: Unit, tokens: int, speed: Speed) -> float:

@@ -150,10 +150,6 @@ class Study:
         twins = self.settings.twins
         return nested_part(self.examples, twins) if reads == "twins" and twins else list(self.examples)
 
-    def cases(self, exam: str) -> list[Item]:
-        """What an exam asks: the items, or what it makes of them."""
-        return find_exam(exam).cases(self.items)
-
     def exam_format(self, setting: ArmSetting) -> ExamFormat:
         format = self.settings.format
         place = setting.reason or format.reason

@@ -42,8 +42,9 @@ class Job:
 
     def evals_stamp(self, unit: Unit, exam: str) -> str:
         model = self.train_stamp(unit) if unit.trained else self.source.fingerprint
-        prompts = fingerprint(self.prepared.prompts_of(unit.arm.name, self.study.cases(exam)))
-        return evals_stamp(self.study, unit, model, prompts, exam, dict(self.environment))
+        prompts = self.prepared.prompts_hash(unit.arm.name, exam)
+        cases = self.prepared.cases[exam]
+        return evals_stamp(self.study, unit, model, prompts, exam, cases, dict(self.environment))
 
     def trained(self, unit: Unit) -> bool:
         return not unit.trained or stamp_fits(unit.train_folder(self.run) / "train.json", self.train_stamp(unit))
@@ -190,7 +191,7 @@ class Worker:
             model = load_model(job.source, device=environment["device"], dtype=environment["dtype"])
         for exam in job.study.settings.exams:
             if not stamp_fits(unit.evals_folder(job.run) / f"{exam}.json", job.evals_stamp(unit, exam)):
-                self.sit(unit, exam, model, job.study.cases(exam), prompts, canary, tell)
+                self.sit(unit, exam, model, job.prepared.cases[exam], prompts, canary, tell)
 
     def sit(
         self,
