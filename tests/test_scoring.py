@@ -224,6 +224,16 @@ def test_batches_hold_every_row_once_within_the_limit() -> None:
         assert len(batch) == 1 or padded <= BATCH_TOKENS
 
 
+def test_batches_are_as_few_as_can_be_and_then_as_even_as_can_be() -> None:
+    alike = [[0] * 5 for _ in range(440)]
+    assert [len(batch) for batch in batches_of(range(440), alike, 10, largest=256)] == [220, 220]
+    assert [len(batch) for batch in batches_of(range(256), alike, 10, largest=256)] == [256]
+    longest_last = [[0] * 40] * 200 + [[0] * 190] * 160  # 140 of the long ones fill a batch
+    sizes = [len(batch) for batch in batches_of(range(360), longest_last, 10, largest=256)]
+    assert len(sizes) == 3 and max(sizes) < 200
+    assert batches_of([], [], 10) == []
+
+
 def test_shared_length_leaves_a_token_of_each() -> None:
     assert shared_length([]) == 0
     assert shared_length([[1, 2, 3], [1, 2, 3]]) == 2

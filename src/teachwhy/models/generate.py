@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -71,7 +72,18 @@ def generate(
 def batches_of(
     order: Sequence[int], rests: Sequence[Sequence[int]], extra: int, largest: int = LARGEST_BATCH
 ) -> list[list[int]]:
-    """Indices in batches of at most BATCH_TOKENS tokens (padding and `extra` for each row counted in)."""
+    """Indices in the fewest batches of at most BATCH_TOKENS tokens (padding and `extra` for each row counted in).
+
+    The largest batch is as small as that number allows: it is what sets the memory that an exam takes.
+    """
+    fewest = packed(order, rests, extra, largest)
+    even = math.ceil(len(order) / max(1, len(fewest)))
+    tried = (packed(order, rests, extra, rows) for rows in range(even, largest))
+    return next((batches for batches in tried if len(batches) == len(fewest)), fewest)
+
+
+def packed(order: Sequence[int], rests: Sequence[Sequence[int]], extra: int, largest: int) -> list[list[int]]:
+    """Indices in batches, each filled to its bound before the next begins."""
     batches: list[list[int]] = []
     for index in order:
         size = len(rests[index]) + extra
