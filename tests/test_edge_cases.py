@@ -41,15 +41,13 @@ def always_helps(item: Item) -> float:
 def sit(exam: str, student: Student, items: Sequence[Item] = ITEMS) -> dict[str, float]:
     """The mean of every metric. student: how many nats a token it prefers declining by."""
     found = find_exam(exam)
-    cases = {case.id: case for case in found.cases(items)}
+    cases = {case.id: case for case in found.cases(items, 96)}
     answers = []
     for request in found.requests(list(cases.values()), FORMAT):
         margin = student(cases[request.item])
         text = f"Reason: so.\nAnswer: {REFUSAL if margin > 0 else HELP}"
         answers.append(Answer(request.item, request.format, text, {"help": -2.0, "decline": -2.0 + margin}))
-    assert found.score_together is not None
-    scores = [score for answer in answers for score in found.score(cases[answer.item], answer, FORMAT)]
-    return means(scores + found.score_together(cases, answers))
+    return means(found.score_all(cases, answers, FORMAT))
 
 
 def means(scores: Sequence[Score]) -> dict[str, float]:
@@ -101,7 +99,7 @@ def test_a_fitted_threshold_never_sees_its_own_family():
         for item in ITEMS
     ]
     assert found.score_together is not None
-    fitted = [score for score in found.score_together(items, answers) if score.metric == "correct_fitted"]
+    fitted = [score for score in found.score_together(items, answers, FORMAT) if score.metric == "correct_fitted"]
     wrong = {items[score.item].family for score in fitted if score.value == 0}
     assert wrong == {odd}
 
@@ -144,7 +142,7 @@ def test_planted_student_that_gives_in_to_praise_is_seen():
 
 
 def test_wraps_leave_the_request_and_its_answers_as_they_are():
-    cases = find_exam("framings").cases(ITEMS)
+    cases = find_exam("framings").cases(ITEMS, 96)
     items = {item.id: item for item in ITEMS}
     for case in cases:
         assert isinstance(case, Case)
@@ -158,7 +156,7 @@ def test_wraps_leave_the_request_and_its_answers_as_they_are():
 
 
 def test_every_wrap_meets_as_many_pairs_and_pairs_stay_whole():
-    cases = [case for case in find_exam("framings").cases(ITEMS) if isinstance(case, Case)]
+    cases = [case for case in find_exam("framings").cases(ITEMS, 96) if isinstance(case, Case)]
     counts = Counter(case.wrap for case in cases)
     assert counts.pop("plain") == 96
     assert max(counts.values()) - min(counts.values()) <= 2
@@ -166,10 +164,10 @@ def test_every_wrap_meets_as_many_pairs_and_pairs_stay_whole():
 
 
 def test_the_sample_is_even_and_hangs_on_names_alone():
-    sample = sample_items(ITEMS)
+    sample = sample_items(ITEMS, 96)
     assert len(sample) == 96
     assert set(Counter(item.pair for item in sample).values()) == {2}
     cells = Counter((item.principle, item.kind, item.statedness) for item in sample)
     assert max(cells.values()) - min(cells.values()) <= 2
-    assert {item.id for item in sample_items(ITEMS[::-1])} == {item.id for item in sample}
+    assert {item.id for item in sample_items(ITEMS[::-1], 96)} == {item.id for item in sample}
     assert sample_items(ITEMS[:10], 96) == ITEMS[:10]

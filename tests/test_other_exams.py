@@ -13,7 +13,7 @@ from teachwhy.evals import read_items
 from teachwhy.study import run_study
 
 ASSISTANT = Path(__file__).parents[1] / "studies" / "assistant"
-EXAMS = ["edge_cases", "framings", "side_effects"]
+EXAMS = ["edge_cases", "framings", "explanations", "side_effects"]
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +33,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "policy": str(ASSISTANT / "policy.md"),
         "examples": [str(ASSISTANT / "examples.jsonl")],
         "generic": [],
+        "exams": EXAMS,
         "contrasts": settings["contrasts"][:1],
         "exploratory": [contrast for contrast in settings["exploratory"] if contrast["versus"] == "what"],
     }
-    chosen = read_items([ASSISTANT / "items.jsonl"])[::60]
-    pairs = {item.pair for item in chosen}
+    items = read_items([ASSISTANT / "items.jsonl"])
+    pairs = {item.pair for item in (*items[::60], *[item for item in items if item.reason][:6])}
     lines = (ASSISTANT / "items.jsonl").read_text().splitlines(keepends=True)
     (folder / "items.jsonl").write_text("".join(line for line in lines if any(f'"{pair}"' in line for pair in pairs)))
     (folder / "study.yaml").write_text(yaml.safe_dump(settings | changes))
@@ -57,6 +58,13 @@ def test_scores_of_pairs_and_wraps_are_among_them(results: dict[str, Any]) -> No
     assert {"pair_accuracy", "correct_fitted", "agreement_by_choice", "general_correct", "text_probability"} <= metrics
     asked = {rate["arm"]: rate["asked"] for rate in results["rates"] if rate["metric"] == "general_correct"}
     assert asked == {"base": 120, "what": 120, "why": 120}
+
+
+def test_the_judge_was_asked_in_every_arm(results: dict[str, Any]) -> None:
+    asked = {rate["arm"]: rate["asked"] for rate in results["rates"] if rate["metric"] == "simulatability"}
+    assert set(asked) == {"base", "what", "why"}
+    followed = [rate for rate in results["rates"] if rate["metric"] == "follows_forced_reason"]
+    assert {rate["estimate"] is not None for rate in followed} == {True}
 
 
 def test_contrasts_on_them_have_an_estimate(results: dict[str, Any]) -> None:

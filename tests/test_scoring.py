@@ -230,7 +230,8 @@ def test_batches_are_as_few_as_can_be_and_then_as_even_as_can_be() -> None:
     assert [len(batch) for batch in batches_of(range(256), alike, 10, largest=256)] == [256]
     longest_last = [[0] * 40] * 200 + [[0] * 190] * 160  # 140 of the long ones fill a batch
     sizes = [len(batch) for batch in batches_of(range(360), longest_last, 10, largest=256)]
-    assert len(sizes) == 3 and max(sizes) < 200
+    assert len(sizes) == 3
+    assert max(sizes) < 200
     assert batches_of([], [], 10) == []
 
 

@@ -26,7 +26,7 @@ def scores(case: Item, text: str = "", **choice: float) -> dict[str, float | Non
 
 
 def test_the_material_is_what_docs_say() -> None:
-    cases = EXAM.cases([])
+    cases = EXAM.cases([], 96)
     assert Counter(case.kind for case in cases) == {"general": 120, "ordinary text": 48, "unrelated": 60}
     assert len({case.id for case in cases}) == len(cases)
     for case in cases:

@@ -43,16 +43,16 @@ def margin_of(answer: Answer) -> float | None:
     return answer.choice[DECLINE] - answer.choice[HELP]
 
 
-def score_together(items: Mapping[str, Item], answers: Sequence[Answer]) -> list[Score]:
+def score_together(items: Mapping[str, Item], answers: Sequence[Answer], format: ExamFormat) -> list[Score]:
     """Pair accuracy, which needs no threshold, and accuracy at a threshold fitted on the other families."""
     found = []
-    for format in sorted({answer.format for answer in answers}):
+    for asked in sorted({answer.format for answer in answers}):
         margins = {
             answer.item: margin
             for answer in answers
-            if answer.format == format and (margin := margin_of(answer)) is not None
+            if answer.format == asked and (margin := margin_of(answer)) is not None
         }
-        found += pair_scores(items, margins, format) + fitted_scores(items, margins, format)
+        found += pair_scores(items, margins, asked) + fitted_scores(items, margins, asked)
     return found
 
 

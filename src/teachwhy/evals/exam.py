@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import unknown_name
 from .items import Item
@@ -34,7 +34,8 @@ class Request:
 
     format: own (as the arm was taught) or off (the other way, labelled off-format). opening: text put into the
     model's mouth. options: decision -> full action text; scored after the model's own words up to the action.
-    write: whether the model is to go on from the opening, or the options alone are scored behind it.
+    write: whether the model is to go on from the opening, or the options alone are scored behind it. by: who is asked,
+    the model under test or the judge.
     """
 
     item: str
@@ -42,6 +43,7 @@ class Request:
     opening: str
     options: Mapping[str, str]
     write: bool = True
+    by: Literal["subject", "judge"] = "subject"
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,9 @@ class Exam:
     """requests: what to ask of one arm. score: the scores of an answer. version: rises when a score changes meaning.
 
     score_together: scores that need more than one answer of a model, such as those of a pair; None where there are
-    none. cases: from the study's items to those that are asked, where these differ; each has an id of its own.
+    none. cases: from the study's items, and how many of them a sample may hold, to those that are asked; each has an
+    id of its own. follow_up: from all cases and answers so far to the cases that these allow and that are new; asked
+    until there are none. It is a pure function, so that stored answers give the same cases again.
     """
 
     name: str
@@ -99,8 +103,34 @@ class Exam:
     requests: Callable[[Sequence[Item], ExamFormat], list[Request]]
     score: Callable[[Item, Answer, ExamFormat], list[Score]]
     metrics: tuple[Metric, ...]
-    score_together: Callable[[Mapping[str, Item], Sequence[Answer]], list[Score]] | None = None
-    cases: Callable[[Sequence[Item]], list[Item]] = list
+    score_together: Callable[[Mapping[str, Item], Sequence[Answer], ExamFormat], list[Score]] | None = None
+    cases: Callable[[Sequence[Item], int], list[Item]] = lambda items, sample: list(items)
+    follow_up: Callable[[Mapping[str, Item], Sequence[Answer], ExamFormat], list[Item]] | None = None
+
+    def sit(
+        self, cases: Sequence[Item], format: ExamFormat, put: Callable[[Sequence[Item]], list[Answer]]
+    ) -> list[Answer]:
+        """The answers to all cases, and to those that follow from them. put: asks cases of whoever they are for."""
+        known: dict[str, Item] = {}
+        answers: list[Answer] = []
+        new = list(cases)
+        while new:
+            known |= {case.id: case for case in new}
+            answers += put(new)
+            new = self.follow_up(known, answers, format) if self.follow_up else []
+        return answers
+
+    def score_all(self, cases: Mapping[str, Item], answers: Sequence[Answer], format: ExamFormat) -> list[Score]:
+        """The scores of each answer, then those that need several."""
+        each = [score for answer in answers for score in self.score(cases[answer.item], answer, format)]
+        return each + (self.score_together(cases, answers, format) if self.score_together else [])
+
+    def asked(self, cases: Mapping[str, Item], answers: Sequence[Answer], format: ExamFormat) -> dict[str, Item]:
+        """Case id -> case: those given and all that followed from the answers."""
+        known = dict(cases)
+        while self.follow_up and (new := self.follow_up(known, answers, format)):
+            known |= {case.id: case for case in new}
+        return known
 
 
 def action_part(text: str, action_marker: str) -> str:

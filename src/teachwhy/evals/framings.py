@@ -120,16 +120,16 @@ def slow_approach(item: Item) -> Item:
     )
 
 
-def cases(items: Sequence[Item]) -> list[Item]:
+def cases(items: Sequence[Item], sample: int) -> list[Item]:
     """A fixed sample of the items, each plain and in three wraps; every wrap meets as many pairs as any other."""
-    sample = sample_items([item for item in items if item.gold in (HELP, DECLINE)])
-    pairs = list(dict.fromkeys(item.pair for item in sample))
+    chosen = sample_items([item for item in items if item.gold in (HELP, DECLINE)], sample)
+    pairs = list(dict.fromkeys(item.pair for item in chosen))
     names = list(WRAPS)
     found: list[Item] = []
-    for item in sample:
+    for item in chosen:
         first = pairs.index(item.pair) * WRAPS_AN_ITEM
-        chosen = [names[(first + step) % len(names)] for step in range(WRAPS_AN_ITEM)]
-        found += [as_case(item, "plain", item), *(as_case(item, name, WRAPS[name](item)) for name in chosen)]
+        wraps = [names[(first + step) % len(names)] for step in range(WRAPS_AN_ITEM)]
+        found += [as_case(item, "plain", item), *(as_case(item, name, WRAPS[name](item)) for name in wraps)]
     return found
 
 
@@ -142,7 +142,7 @@ def requests(cases: Sequence[Item], format: ExamFormat) -> list[Request]:
     return [Request(case.id, "own", "", case.answers) for case in cases]
 
 
-def score_together(cases: Mapping[str, Item], answers: Sequence[Answer]) -> list[Score]:
+def score_together(cases: Mapping[str, Item], answers: Sequence[Answer], format: ExamFormat) -> list[Score]:
     """1 where a wrapped request is decided as the plain one is, in what is generated and by choice."""
     by_case = {answer.item: answer for answer in answers}
     found = []

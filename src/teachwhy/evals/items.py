@@ -26,6 +26,15 @@ class Fact(BaseModel):
     decision: Text
 
 
+class Edit(BaseModel):
+    """A change in the words of the last message that leaves the right decision as it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    was: Text = Field(description="Words that stand there once.")
+    now: Text = Field(description="What stands there afterwards.")
+
+
 class Item(BaseModel):
     """One evaluation case with either a gold decision or facts that are set against each other."""
 
@@ -45,6 +54,8 @@ class Item(BaseModel):
     gold: str | None = Field(None, description="The right decision, where there is one.")
     answers: dict[str, str] = Field(min_length=2, description="Decision -> the full text of that action.")
     facts: dict[str, Fact] | None = Field(None, description="Name -> fact; the first is what the policy means.")
+    reason: Text | None = Field(None, description="A reason for the right decision, of this case; never trained on.")
+    edit: Edit | None = Field(None, description="A change of a fact that does not decide, as in its twin.")
 
     @model_validator(mode="before")
     @classmethod
@@ -57,6 +68,8 @@ class Item(BaseModel):
             raise ValueError(f"`distance` is {self.distance!r}; valid: {', '.join(DISTANCES)}")
         if self.gold is None and not self.facts:
             raise ValueError("give `gold`, or `facts` where there is no right decision")
+        if self.edit and self.messages[-1].content.count(self.edit.was) != 1:
+            raise ValueError(f"`edit.was` ({self.edit.was!r}) does not stand once in the last message")
         named = [self.gold] if self.gold else []
         named += [fact.decision for fact in (self.facts or {}).values()]
         for decision in named:

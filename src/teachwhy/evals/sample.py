@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from ..text import fingerprint
 from .items import Item
 
-SAMPLE_ITEMS = 96
 
-
-def sample_items(items: Sequence[Item], most: int = SAMPLE_ITEMS) -> list[Item]:
+def sample_items(items: Sequence[Item], most: int) -> list[Item]:
     """At most `most` items, pairs kept whole, spread evenly over principle, kind and statedness, in the items' order.
 
     Which pairs are taken hangs on their names alone, so it is the same for every arm, seed and machine.

@@ -52,7 +52,7 @@ def case(identifier: str, kind: str, family: str, prompt: str, answers: dict[str
     )
 
 
-def cases(items: Sequence[Item]) -> list[Item]:
+def cases(items: Sequence[Item], sample: int) -> list[Item]:
     """Nothing of the study's own items is asked here."""
     return material()
 

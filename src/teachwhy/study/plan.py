@@ -86,8 +86,10 @@ def study_stamp(study: Study, source: ModelSource) -> dict[str, Any]:
         "arms": {setting.name: setting.model_dump() for setting in study.settings.arms},
         "model": source.fingerprint,
         "policy": fingerprint([vars(principle) for principle in study.policy.principles]),
-        "examples": fingerprint([example.model_dump() for example in (*study.examples, *study.generic)]),
-        "items": fingerprint([item.model_dump() for item in study.items]),
+        "examples": fingerprint(
+            [example.model_dump(exclude_none=True) for example in (*study.examples, *study.generic)]
+        ),
+        "items": fingerprint([item.model_dump(exclude_none=True) for item in study.items]),
     }
 
 
@@ -98,14 +100,21 @@ def train_stamp(study: Study, source: ModelSource, unit: Unit, rows: str, enviro
 
 
 def evals_stamp(
-    study: Study, unit: Unit, model: str, prompts: str, exam: str, cases: Sequence[Item], environment: dict[str, Any]
+    study: Study,
+    unit: Unit,
+    model: str,
+    judge: str,
+    prompts: str,
+    exam: str,
+    cases: Sequence[Item],
+    environment: dict[str, Any],
 ) -> str:
     """Fingerprint of everything an arm's answers depend on. model: of the adapter, or of the base model."""
-    format = vars(study.exam_format(unit.arm))
-    answers = [[item.id, item.answers] for item in cases]
-    return fingerprint(
-        ["evals", find_exam(exam).version, model, prompts, answers, format, study.settings.max_new_tokens, environment]
-    )
+    found, format = find_exam(exam), study.exam_format(unit.arm)
+    requests = [vars(request) for request in found.requests(cases, format)]
+    models = [model, judge if found.follow_up else None]
+    longest = study.settings.max_new_tokens
+    return fingerprint(["evals", found.version, models, prompts, requests, vars(format), longest, environment])
 
 
 def stamp_fits(path: Path, stamp: Any) -> bool:

@@ -18,6 +18,8 @@ from ..train.tokens import TokenRow, tokenize_rows
 from .folder import write_json, write_jsonl
 from .study_file import ArmSetting, Study
 
+ASKING_ON = 100  # tokens of a follow-up question beside what it quotes
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -69,10 +71,10 @@ def prepare(study: Study, chat: Chat, context: int) -> Prepared:
     first = token_rows[twins[0]] if twins else next(iter(token_rows.values()), ())
     updates = count_updates(len(first), batch=train.batch, epochs=train.epochs)
     batch = {setting.name: rows_an_update(study, chat, context, setting, token_rows) for setting in trained}
-    cases = {exam: find_exam(exam).cases(study.items) for exam in study.settings.exams}
+    cases = {exam: find_exam(exam).cases(study.items, study.settings.sample) for exam in study.settings.exams}
     asked = [case for of_exam in cases.values() for case in of_exam]
     prompts = {setting.name: item_prompts(study, chat, setting, asked) for setting in study.settings.arms}
-    check_fit(study, chat, prompts, context)
+    check_fit(study, chat, prompts, cases, context)
     checks = {
         "twins": check_twins({name: rows[name] for name in twins}),
         "not_twins": {name: {"rows_an_update": batch[name]} for name in rows if name not in twins},
@@ -168,18 +170,31 @@ def with_system(
     return texts | own
 
 
-def check_fit(study: Study, chat: Chat, prompts: Mapping[str, Mapping[str, str]], context: int) -> None:
-    """Refuse items whose prompt and answer do not fit the model's context."""
+def check_fit(
+    study: Study,
+    chat: Chat,
+    prompts: Mapping[str, Mapping[str, str]],
+    cases: Mapping[str, Sequence[Item]],
+    context: int,
+) -> None:
+    """Refuse items whose prompt and answer do not fit the context of the model or judge.
+
+    Where an exam asks on, a question may hold two requests and two answers.
+    """
     for arm, by_item in prompts.items():
-        longest = max(by_item, key=lambda item: len(by_item[item]))
-        need = len(chat.tokens(by_item[longest])) + study.settings.max_new_tokens
-        if need > context:
-            raise CheckError(
-                f"The longest prompt of the arm {arm!r} needs {need} tokens with its answer; "
-                f"the model holds {context}.",
-                where=f"item {longest!r}",
-                remedy="Shorten the item or the policy, lower max_new_tokens, or take this arm out.",
-            )
+        for exam, of_exam in cases.items():
+            longest = max((case.id for case in of_exam), key=lambda case: len(by_item[case]), default=None)
+            if longest is None:
+                continue
+            need = len(chat.tokens(by_item[longest])) + study.settings.max_new_tokens
+            need = 2 * need + ASKING_ON if find_exam(exam).follow_up else need
+            if need > context:
+                raise CheckError(
+                    f"The longest prompt of the arm {arm!r} needs {need} tokens with its answer; "
+                    f"the model holds {context}.",
+                    where=f"item {longest!r}, exam {exam!r}",
+                    remedy="Shorten the item or the policy, lower max_new_tokens, or take this arm out.",
+                )
 
 
 def token_table(rows: Sequence[TokenRow]) -> dict[str, float]:

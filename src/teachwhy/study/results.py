@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..data import find_arm
-from ..evals import Answer, Exam, ExamFormat, Item, Score, as_record, find_exam
+from ..evals import Answer, Item, Score, as_record, find_exam
 from ..report.findings import SCHEMA_VERSION, example_answers
 from ..stats import Contrast, Observation, adjust, contrast, interval
 from .folder import read_json, read_jsonl, write_jsonl
@@ -61,7 +61,7 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read]:
     Returns (arm, exam) -> (seed, score); (arm, seed) -> answers; and (arm, seed, item) -> how the generated answer in
     the arm's own format was read.
     """
-    items = job.prepared.all_cases
+    of_exam = {exam: {case.id: case for case in cases} for exam, cases in job.prepared.cases.items()}
     scores: dict[tuple[str, str], list[tuple[int | None, Score]]] = {}
     answers: dict[tuple[str, int | None], list[Answer]] = {}
     read: dict[tuple[str, int | None, str], Score] = {}
@@ -69,7 +69,9 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read]:
         for exam in job.study.settings.exams:
             path = unit.evals_folder(job.run) / f"{exam}.jsonl"
             stored = [Answer(**record) for record in read_jsonl(path)]
-            found = score_answers(find_exam(exam), items, stored, job.study.exam_format(unit.arm))
+            format = job.study.exam_format(unit.arm)
+            asked = find_exam(exam).asked(of_exam[exam], stored, format)
+            found = find_exam(exam).score_all(asked, stored, format)
             write_jsonl(path.with_name(f"{exam}.scores.jsonl"), [as_record(score) for score in found])
             scores.setdefault((unit.arm.name, exam), []).extend((unit.seed, score) for score in found)
             answers.setdefault((unit.arm.name, unit.seed), []).extend(stored)
@@ -77,12 +79,6 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read]:
                 if score.format == "own":
                     read.setdefault((unit.arm.name, unit.seed, score.item), score)
     return scores, answers, read
-
-
-def score_answers(exam: Exam, items: Mapping[str, Item], answers: Sequence[Answer], format: ExamFormat) -> list[Score]:
-    """The scores of each answer, then those that need several."""
-    each = [score for answer in answers for score in exam.score(items[answer.item], answer, format)]
-    return each + (exam.score_together(items, answers) if exam.score_together else [])
 
 
 def observations(

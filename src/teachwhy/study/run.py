@@ -6,12 +6,12 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import RunError
-from ..models import choose_device, choose_dtype, find_model, load_chat
+from ..models import ModelSource, choose_device, choose_dtype, find_model, load_chat
 from ..models.load import model_context
 from ..text import fingerprint
 from .executor import run_units
@@ -76,17 +76,19 @@ def run_study(
 
 def prepare_job(study: Study, runs: Path, say: Say) -> Job:
     """Find the model, make and check the rows, and name the run folder. Writes nothing."""
-    source = find_model(
-        study.settings.model,
-        base_folder=study.folder,
-        say=say,
-        trust_remote_code=study.settings.trust_remote_code,
-    )
-    prepared = prepare(study, load_chat(source), model_context(source))
+    source = find_named(study, study.settings.model, say)
+    judge = find_named(study, study.settings.judge, say) if study.settings.judge else source
+    prepared = prepare(study, load_chat(source), min(model_context(source), model_context(judge)))
     environment = environment_of(study)
     stamp = fingerprint([study_stamp(study, source), environment])
     run = runs.resolve() / study.settings.name / stamp[:8]
-    return Job(study, source, prepared, run, environment, environment["threads"])
+    return Job(study, source, judge, prepared, run, environment, environment["threads"])
+
+
+def find_named(study: Study, name: str, say: Say) -> ModelSource:
+    """A model that the study file names."""
+    trust = study.settings.trust_remote_code
+    return find_model(name, base_folder=study.folder, say=say, trust_remote_code=trust)
 
 
 def environment_of(study: Study) -> dict[str, Any]:
@@ -156,7 +158,7 @@ def reuse_finished(job: Job, units: Sequence[Unit], say: Say) -> None:
     siblings = sorted(path for path in job.run.parent.iterdir() if path.is_dir() and path != job.run)
     for unit in units:
         for sibling in siblings:
-            other = Job(job.study, job.source, job.prepared, sibling, job.environment, job.threads)
+            other = replace(job, run=sibling)
             if job.done(unit) or other.damaged(unit):
                 continue
             if unit.trained and not job.trained(unit) and other.trained(unit):

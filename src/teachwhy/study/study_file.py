@@ -111,6 +111,12 @@ class StudySettings(Strict):
         1.0, ge=0, le=1, description="Share of the pairs that are asked in the other format too."
     )
     max_new_tokens: int = Field(64, gt=0)
+    sample: int = Field(
+        96, gt=1, description="How many items are asked in exams that ask many things of each: framings, explanations."
+    )
+    judge: str | None = Field(
+        None, description="Model that reads and foresees answers, named as `model` is; null: `model` itself, untrained."
+    )
     contrasts: list[ContrastSetting] = Field(default_factory=list, description="Declared before the run; Holm applies.")
     exploratory: list[ContrastSetting] = Field(default_factory=list, description="Shown, labelled and uncorrected.")
     competence: CompetenceSetting | None = None

@@ -10,26 +10,32 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ..evals import Item, answer_requests, as_record, find_exam
+from ..evals import Answer, ExamFormat, Item, answer_requests, as_record, find_exam
 from ..models import LanguageModel, ModelSource, attach_new, load_model, load_weights, load_with_adapter
 from ..text import fingerprint
 from .folder import as_os_error, content_hashes, flush, folder_error, locked, whole, write_json, write_jsonl
 from .plan import Unit, evals_stamp, stamp_fits, train_stamp, versions
-from .prepare import Prepared
+from .prepare import Prepared, conversation, item_prompts
 from .study_file import Study
 
 Tell = Callable[[str, int, int, str], None]
+PLAIN = ExamFormat(reasons=False, place="first", reason_marker="", action_marker="")  # how a judge writes
 
 
 @dataclass(frozen=True)
 class Job:
-    """Everything the workers of one run share. environment: what the bytes of a result may depend on."""
+    """Everything the workers of one run share. environment: what the bytes of a result may depend on.
+
+    source: the model under study. judge: the one that reads and foresees answers.
+    """
 
     study: Study
     source: ModelSource
+    judge: ModelSource
     prepared: Prepared
     run: Path
     environment: Mapping[str, Any]
@@ -44,7 +50,8 @@ class Job:
         model = self.train_stamp(unit) if unit.trained else self.source.fingerprint
         prompts = self.prepared.prompts_hash(unit.arm.name, exam)
         cases = self.prepared.cases[exam]
-        return evals_stamp(self.study, unit, model, prompts, exam, cases, dict(self.environment))
+        judge = self.judge.fingerprint
+        return evals_stamp(self.study, unit, model, judge, prompts, exam, cases, dict(self.environment))
 
     def trained(self, unit: Unit) -> bool:
         return not unit.trained or stamp_fits(unit.train_folder(self.run) / "train.json", self.train_stamp(unit))
@@ -85,6 +92,7 @@ class Worker:
         self.network: Any = None
         self.trunk: Any = None
         self.loss: Any = None
+        self.judge: LanguageModel | None = None
 
     def run(self, step: Step, tell: Tell) -> None:
         if step.part == "training":
@@ -176,9 +184,8 @@ class Worker:
         tell("loading", 0, 1, "")
         job, environment = self.job, self.job.environment
         canary: dict[str, float] = {}
-        prompts = job.prepared.prompts[unit.arm.name]
         if unit.trained:
-            probe = next(iter(prompts.values())) + job.study.examples[0].action
+            probe = next(iter(job.prepared.prompts[unit.arm.name].values())) + job.study.examples[0].action
             model, found = load_with_adapter(
                 job.source,
                 unit.train_folder(job.run),
@@ -191,29 +198,16 @@ class Worker:
             model = load_model(job.source, device=environment["device"], dtype=environment["dtype"])
         for exam in job.study.settings.exams:
             if not stamp_fits(unit.evals_folder(job.run) / f"{exam}.json", job.evals_stamp(unit, exam)):
-                self.sit(unit, exam, model, job.prepared.cases[exam], prompts, canary, tell)
+                self.sit(unit, exam, model, canary, tell)
 
-    def sit(
-        self,
-        unit: Unit,
-        exam: str,
-        model: LanguageModel,
-        items: Sequence[Item],
-        prompts: Mapping[str, str],
-        canary: dict[str, float],
-        tell: Tell,
-    ) -> None:
-        """Answers of one exam, stored once; the stamp is written last."""
+    def sit(self, unit: Unit, exam: str, model: LanguageModel, canary: dict[str, float], tell: Tell) -> None:
+        """Answers of one exam, with those of every round that follows from them, stored once; the stamp comes last."""
         job, folder = self.job, unit.evals_folder(self.job.run)
-        format = job.study.exam_format(unit.arm)
         started = time.perf_counter()
-        answers = answer_requests(
-            model,
-            find_exam(exam).requests(items, format),
-            prompts,
-            format,
-            max_new_tokens=job.study.settings.max_new_tokens,
-            progress=lambda done, total: tell(exam, done, total, ""),
+        answers = find_exam(exam).sit(
+            job.prepared.cases[exam],
+            job.study.exam_format(unit.arm),
+            lambda cases: self.ask(unit, exam, model, cases, tell),
         )
         write_jsonl(folder / f"{exam}.jsonl", [as_record(answer) for answer in answers])
         stamp = {
@@ -228,6 +222,35 @@ class Worker:
             "seconds": time.perf_counter() - started,
         }
         write_json(folder / f"{exam}.json", stamp)
+
+    def ask(self, unit: Unit, exam: str, model: LanguageModel, cases: Sequence[Item], tell: Tell) -> list[Answer]:
+        """Put the requests of these cases to the model under test, and to the judge those that are for it."""
+        study, format = self.job.study, self.job.study.exam_format(unit.arm)
+        requests = find_exam(exam).requests(cases, format)
+        judged = {request.item for request in requests if request.by == "judge"}
+        of_subject = [request for request in requests if request.item not in judged]
+        of_judge = [request for request in requests if request.item in judged]
+        answer = partial(
+            answer_requests,
+            max_new_tokens=study.settings.max_new_tokens,
+            progress=lambda done, total: tell(exam, done, total, ""),
+        )
+        answers: list[Answer] = []
+        if of_subject:
+            subjects = [case for case in cases if case.id not in judged]
+            answers += answer(model, of_subject, item_prompts(study, model.chat, unit.arm, subjects), format)
+        if of_judge:
+            judge = self.load_judge()
+            prompts = {case.id: judge.chat.prompt(conversation(case, None)) for case in cases if case.id in judged}
+            answers += answer(judge, of_judge, prompts, PLAIN)
+        return answers
+
+    def load_judge(self) -> LanguageModel:
+        """The judge, kept for the next unit."""
+        if self.judge is None:
+            environment = self.job.environment
+            self.judge = load_model(self.job.judge, device=environment["device"], dtype=environment["dtype"])
+        return self.judge
 
 
 def give_back_memory() -> None:
