@@ -260,6 +260,18 @@ def checks() -> dict[str, Any]:
             ],
             "left_out": ["system"],
         },
+        "not_twins": {},
+        "against_why": [
+            {
+                "arm": name,
+                "property": "words",
+                "value": words.get(name, 21.3),
+                "of_why": 21.3,
+                "moved": moved,
+                "may": may,
+            }
+            for name, moved, may in (("what", True, True), ("mention", True, False), ("neutral", False, False))
+        ],
         "lengths": {name: {"words_beside": words.get(name, 21.3), "words_action": 5.4} for name in trained},
         "tokens": {
             name: {

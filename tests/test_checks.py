@@ -6,7 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from teachwhy.data import Row, Segment, check_overlap, check_trained, check_twins, length_table
+from teachwhy.data import (
+    ARM_PROPERTIES,
+    ARMS,
+    Example,
+    Row,
+    Segment,
+    check_arms_against_why,
+    check_overlap,
+    check_trained,
+    check_twins,
+    faults,
+    length_table,
+)
+from teachwhy.data.arm_check import reading_ease
 from teachwhy.data.checks import overlaps
 from teachwhy.errors import CheckError
 
@@ -110,3 +123,75 @@ def test_lengths_are_words_beside_and_in_the_action():
     table = length_table({"what": [row("a")], "why": [row("a", beside="One two. "), row("b", beside="One. ")]})
     assert table["what"] == {"words_beside": 0.0, "words_action": 1.0}
     assert table["why"] == {"words_beside": 1.5, "words_action": 1.0}
+
+
+# ---- the arm check
+
+REASONS = [f"Since rain number {n} came, the bread was wet." for n in range(20)]
+LIKE_THEM = [f"Since snow number {n} went, the grass was dry." for n in range(20)]
+SHOUTED = [f"No! Never! Cloud {n}! I and you and they all know it." for n in range(20)]
+
+
+def rows_of(texts):
+    return [row(str(number), beside=text) for number, text in enumerate(texts)]
+
+
+def found_of(texts, kind, tokens=100.0):
+    """The arm check of one arm of that kind against `why`: property -> record."""
+    examples = [
+        Example.model_validate({"id": str(n), "prompt": "Q", "action": "Go.", "reason": text, "mention": f"Rain {n}."})
+        for n, text in enumerate(REASONS)
+    ]
+    records = check_arms_against_why(
+        {"why": rows_of(REASONS), "other": rows_of(texts)},
+        {"why": "why", "other": kind},
+        examples,
+        {"why": 100.0, "other": tokens},
+        "",
+    )
+    return {record["property"]: record for record in records}, faults(records)
+
+
+def test_an_arm_that_only_gives_no_reason_has_moved_in_that_alone():
+    found, wrong = found_of(LIKE_THEM, "neutral")
+    assert found["reason_words"]["of_why"] == 1
+    assert found["reason_words"]["moved"]
+    assert found["reason_words"]["may"]
+    assert not wrong
+
+
+def test_form_that_gives_an_arm_away_is_a_fault_that_is_named():
+    found, wrong = found_of(SHOUTED, "neutral", tokens=150.0)
+    assert found["told_apart"]["value"] > 0.9
+    assert {name for name, record in found.items() if record["moved"] and not record["may"]} >= {
+        "told_apart",
+        "trained_tokens",
+    }
+    assert any("neutral" not in line and line.startswith("other: ") and "150" in line for line in wrong)
+
+
+def test_the_same_texts_in_other_places_are_not_told_apart():
+    found, wrong = found_of(REASONS[1:] + REASONS[:1], "shuffled")
+    assert found["told_apart"]["value"] == 0.5
+    assert not wrong
+
+
+def test_an_arm_with_nothing_beside_its_actions_is_declared_so():
+    found, wrong = found_of([""] * 20, "what")
+    assert found["words"]["value"] == 0
+    assert found["told_apart"]["value"] is None
+    assert found["reading_ease"]["moved"]
+    assert not wrong
+
+
+def test_without_why_there_is_nothing_to_compare_with():
+    assert check_arms_against_why({"what": rows_of(REASONS)}, {"what": "what"}, [], {"what": 1.0}, "") == []
+
+
+def test_every_property_that_an_arm_declares_is_one_that_is_measured():
+    declared = {name for found in ARMS.values() for name in found.may_change}
+    assert declared <= set(ARM_PROPERTIES)
+
+
+def test_long_words_in_long_sentences_are_harder_to_read():
+    assert reading_ease("The cat sat. It ran.") > reading_ease("Institutional deliberation necessitates documentation.")

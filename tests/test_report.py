@@ -304,6 +304,13 @@ def test_answers_tell_reason_from_action_and_mark_decisions(page: str) -> None:
     assert "(nothing but spaces)" in answers
 
 
+def test_the_arm_check_marks_what_should_not_have_moved(page: str) -> None:
+    checks = text_of(page[page.index('id="checks"') : page.index('id="failures"')])
+    assert "✕ 7.20" in checks  # the mention is shorter
+    assert "0.00 *" in checks  # `what` has nothing beside its actions, as it declares
+    assert "The two arms differ also in what they should not (words): see the arm check." in text_of(page)
+
+
 def test_checks_say_what_is_matched_and_what_is_not(page: str) -> None:
     checks = text_of(page[page.index('id="checks"') : page.index('id="failures"')])
     assert "The same in all trained arms: words in the action, rows, updates." in checks

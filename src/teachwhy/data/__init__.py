@@ -1,5 +1,6 @@
 """From examples to training rows: examples, arms, and the checks between them."""
 
+from .arm_check import ARM_PROPERTIES, check_arms_against_why, faults, shown
 from .arms import ARMS, Arm, arm, find_arm
 from .checks import check_overlap, check_trained, check_twins, length_table
 from .example import Example, Message, Text, read_examples, short_forms
@@ -9,6 +10,7 @@ from .rows import SHARED_KINDS, Row, Segment, Writing
 
 __all__ = [
     "ARMS",
+    "ARM_PROPERTIES",
     "SHARED_KINDS",
     "Arm",
     "Example",
@@ -18,9 +20,11 @@ __all__ = [
     "Text",
     "Writing",
     "arm",
+    "check_arms_against_why",
     "check_overlap",
     "check_trained",
     "check_twins",
+    "faults",
     "field_error",
     "find_arm",
     "length_table",
@@ -28,5 +32,6 @@ __all__ = [
     "read_examples",
     "read_records",
     "short_forms",
+    "shown",
     "validated",
 ]

@@ -12,6 +12,9 @@ from .example import Example
 from .rows import Row, Writing
 
 Reads = Literal["twins", "all", "generic"]
+# What an arm may change against `why`, as data/arm_check.py measures it.
+CONTENT = ("reason_words", "fact_words")
+FORM = ("words", "reading_ease", "opening", "told_apart")
 MakeRows = Callable[[Sequence[Example], Writing], list[Row]]
 
 
@@ -24,7 +27,8 @@ class Arm:
     both_formats: every item is asked in both formats, since the arm is never taught to open with its reason.
     reads: which examples: the twins', all of them, or ordinary tasks. Arms that read others have as many updates and
     are twins of none. as_long_as: an update of theirs holds as many trained tokens as one of this arm's.
-    reasons: whether the arm is taught anything beside the action.
+    reasons: whether the arm is taught anything beside the action. may_change: what the arm check may find moved
+    against `why`; its names are in data/arm_check.py.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Arm:
     reads: Reads = "twins"
     as_long_as: str | None = None
     reasons: bool = True
+    may_change: tuple[str, ...] = ()
 
     def rows(self, examples: Sequence[Example], writing: Writing) -> list[Row]:
         """The arm's rows, in the order of the examples. Errors: an example without a field the arm needs."""
@@ -64,6 +69,7 @@ def arm(
     reads: Reads = "twins",
     as_long_as: str | None = None,
     reasons: bool = True,
+    may_change: tuple[str, ...] = (),
 ) -> Callable[[MakeRows], MakeRows]:
     """Register a function from examples to rows as an arm; the first line of its docstring is its summary."""
 
@@ -80,6 +86,7 @@ def arm(
             reads=reads,
             as_long_as=as_long_as,
             reasons=reasons and trained,
+            may_change=may_change,
         )
         return make_rows
 
@@ -104,19 +111,19 @@ def policy_in_prompt(examples: Sequence[Example], writing: Writing) -> list[Row]
     return []
 
 
-@arm("what", reasons=False)
+@arm("what", reasons=False, may_change=(*CONTENT, *FORM, "trained_tokens"))
 def what(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """The action alone."""
     return [writing.row(example) for example in examples]
 
 
-@arm("mention", needs=("mention",))
+@arm("mention", needs=("mention",), may_change=CONTENT)
 def mention(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """The deciding fact restated, nothing justified."""
     return [writing.row(example, "mention", example.mention) for example in examples]
 
 
-@arm("reason_only", needs=("mention", "reason"))
+@arm("reason_only", needs=("mention", "reason"), may_change=("fact_words", *FORM, "trained_tokens"))
 def reason_only(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """The true reason, the fact not named."""
     return [writing.row(example, "reason", example.reason) for example in examples]
@@ -128,19 +135,19 @@ def why(examples: Sequence[Example], writing: Writing) -> list[Row]:
     return [writing.row(example, "reason", full_reason(example, writing)) for example in examples]
 
 
-@arm("swapped", needs=("swapped",))
+@arm("swapped", needs=("swapped",), may_change=CONTENT)
 def swapped(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """Another fact and reason that fit the same action."""
     return [writing.row(example, "swapped", example.swapped) for example in examples]
 
 
-@arm("neutral", needs=("neutral",))
+@arm("neutral", needs=("neutral",), may_change=CONTENT)
 def neutral(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """Text of the same length that justifies nothing."""
     return [writing.row(example, "neutral", example.neutral) for example in examples]
 
 
-@arm("shuffled", needs=("reason",))
+@arm("shuffled", needs=("reason",), may_change=CONTENT)
 def shuffled(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """The reason of another principle (a seeded derangement)."""
     others = derangement([example.principle for example in examples], writing.seed)
@@ -150,31 +157,31 @@ def shuffled(examples: Sequence[Example], writing: Writing) -> list[Row]:
     ]
 
 
-@arm("paraphrase", needs=("paraphrase",))
+@arm("paraphrase", needs=("paraphrase",), may_change=CONTENT)
 def paraphrase(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """The action said again in other words."""
     return [writing.row(example, "paraphrase", example.paraphrase) for example in examples]
 
 
-@arm("circular", needs=("principle",))
+@arm("circular", needs=("principle",), may_change=(*CONTENT, *FORM, "trained_tokens"))
 def circular(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """Because the rule says so, and nothing more."""
     return [writing.row(example, "circular", circular_reason(example)) for example in examples]
 
 
-@arm("masked_why", needs=("reason",), both_formats=True)
+@arm("masked_why", needs=("reason",), both_formats=True, may_change=("trained_tokens",))
 def masked_why(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """The tokens of `why`, no loss on the reason: it is read and never learnt to be written."""
     return [writing.row(example, "reason", full_reason(example, writing), train=False) for example in examples]
 
 
-@arm("what_more", reads="all", as_long_as="why", reasons=False)
+@arm("what_more", reads="all", as_long_as="why", reasons=False, may_change=(*CONTENT, *FORM))
 def what_more(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """The action alone, from further examples: as many trained tokens as `why`."""
     return what(examples, writing)
 
 
-@arm("generic", reads="generic", reasons=False)
+@arm("generic", reads="generic", reasons=False, may_change=(*CONTENT, *FORM, "trained_tokens"))
 def generic(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """Ordinary tasks alone, nothing of the policy."""
     return what(examples, writing)

@@ -255,6 +255,11 @@ def cautions(contrast: Record, results: Record, shown: bool) -> list[str]:
     if unfinished:
         states = ", ".join(f"`{arm['name']}` ({arm['state']})" for arm in unfinished)
         sentences.append(f"Not all seeds are in: {states}.")
+    unlike = {record["property"].replace("_", " ") for record in unlike_why(contrast, results)}
+    if unlike:
+        sentences.append(
+            f"The two arms differ also in what they should not ({', '.join(sorted(unlike))}): see the arm check."
+        )
     bounds = contrast["bounds"]
     if shown and contrast["unscored"] and bounds and bounds[0] <= 0 <= bounds[1]:
         sentences.append(
@@ -262,6 +267,16 @@ def cautions(contrast: Record, results: Record, shown: bool) -> list[str]:
             f"from {signed(bounds[0])} to {signed(bounds[1])}."
         )
     return sentences
+
+
+def unlike_why(contrast: Record, results: Record) -> list[Record]:
+    """What the arm check found moved between the arms of a contrast with `why` though it should not have."""
+    kinds = {arm["name"]: arm["kind"] for arm in results["arms"]}
+    named = (contrast["arm"], contrast["versus"])
+    if "why" not in [kinds[name] for name in named]:
+        return []
+    found = [record for record in results["checks"]["against_why"] if record["moved"] and not record["may"]]
+    return [record for record in found if record["arm"] in named]
 
 
 # Warnings

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..data import Example, Row, Writing, check_overlap, check_trained, check_twins, find_arm, length_table
+from ..data import (
+    Example,
+    Row,
+    Writing,
+    check_arms_against_why,
+    check_overlap,
+    check_trained,
+    check_twins,
+    find_arm,
+    length_table,
+)
 from ..errors import CheckError
 from ..evals import Item, find_exam
 from ..models import Chat
@@ -80,6 +90,13 @@ def prepare(study: Study, chat: Chat, context: int) -> Prepared:
         "not_twins": {name: {"rows_an_update": batch[name]} for name in rows if name not in twins},
         "overlap": overlap | {"left_out": list(study.settings.shared)},
         "lengths": length_table(rows),
+        "against_why": check_arms_against_why(
+            rows,
+            {setting.name: setting.arm for setting in trained},
+            study.examples,
+            {name: round(batch[name] * trained_tokens_a_row(token_rows[name]), 1) for name in rows},
+            study.settings.format.reason_marker,
+        ),
         "tokens": {name: token_table(arm_rows) for name, arm_rows in token_rows.items()},
         "template_hash": chat.template_hash,
         "own_system_prompt": own_system_prompt(study, chat),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..data import faults
 from ..errors import RunError
 from ..models import ModelSource, choose_device, choose_dtype, find_model, load_chat
 from ..models.load import model_context
@@ -61,6 +62,8 @@ def run_study(
     with locked(job.run, say) as lock:
         sweep(job.run)
         write_start(job)
+        for fault in faults(job.prepared.checks["against_why"]):
+            say(f"arm check: {fault}; it should be as in `why`")
         drop_damaged(job, units, say)
         reuse_finished(job, units, say)
         missing = [unit for unit in units if not job.done(unit)]

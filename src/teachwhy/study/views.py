@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from ..data import Segment, find_arm
+from ..data import Segment, faults, find_arm, shown
 from ..errors import InputError, unknown_name
 from ..models import find_model, load_chat
 from ..models.load import model_context
@@ -107,4 +108,27 @@ def check_anything(path: Path, *, say: Say) -> list[Finding]:
     say(f"twins: {checks['twins']['rows']} rows in {len(checks['twins']['arms'])} arms are twins")
     overlap = checks["overlap"]
     say(f"overlap: none in {overlap['taught_texts']} taught and {overlap['examined_texts']} examined texts")
+    for line in arm_check_lines(checks["against_why"]):
+        say(line)
     return check_policy(study_path(path).parent / study.settings.policy)
+
+
+def arm_check_lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The arm check as a table: what moved against `why`, and in words what should not have."""
+    if not records:
+        return []
+    names = list(dict.fromkeys(record["property"] for record in records))
+    arms = list(dict.fromkeys(record["arm"] for record in records))
+    cell = {(record["arm"], record["property"]): record for record in records}
+    of_why = {name: cell[arms[0], name]["of_why"] for name in names}
+    lines = [f"\n{'against why':14}" + "".join(f"{name:>16}" for name in names)]
+    lines.append(f"{'why':14}" + "".join(f"{shown(of_why[name]):>16}" for name in names))
+    for arm in arms:
+        marked = (shown(one["value"]) + mark(one) for one in (cell[arm, name] for name in names))
+        lines.append(f"{arm:14}" + "".join(f"{text:>16}" for text in marked))
+    lines.append("* moved, as the arm declares; ! moved though it should not have")
+    return [*lines, *(f"! {line}" for line in faults(records))]
+
+
+def mark(record: Mapping[str, Any]) -> str:
+    return " " if not record["moved"] else "*" if record["may"] else "!"
