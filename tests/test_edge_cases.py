@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teachwhy.evals import Answer, ExamFormat, Item, Score, find_exam, read_items
+from teachwhy.evals import Answer, ExamFormat, Item, Material, Score, find_exam, read_items
 from teachwhy.evals.edge_cases import best_threshold
 from teachwhy.evals.framings import WRAPS, Case
 from teachwhy.evals.sample import sample_items
@@ -41,7 +41,7 @@ def always_helps(item: Item) -> float:
 def sit(exam: str, student: Student, items: Sequence[Item] = ITEMS) -> dict[str, float]:
     """The mean of every metric. student: how many nats a token it prefers declining by."""
     found = find_exam(exam)
-    cases = {case.id: case for case in found.cases(items, 96)}
+    cases = {case.id: case for case in found.cases(Material(items))}
     answers = []
     for request in found.requests(list(cases.values()), FORMAT):
         margin = student(cases[request.item])
@@ -142,7 +142,7 @@ def test_planted_student_that_gives_in_to_praise_is_seen():
 
 
 def test_wraps_leave_the_request_and_its_answers_as_they_are():
-    cases = find_exam("framings").cases(ITEMS, 96)
+    cases = find_exam("framings").cases(Material(ITEMS))
     items = {item.id: item for item in ITEMS}
     for case in cases:
         assert isinstance(case, Case)
@@ -156,7 +156,7 @@ def test_wraps_leave_the_request_and_its_answers_as_they_are():
 
 
 def test_every_wrap_meets_as_many_pairs_and_pairs_stay_whole():
-    cases = [case for case in find_exam("framings").cases(ITEMS, 96) if isinstance(case, Case)]
+    cases = [case for case in find_exam("framings").cases(Material(ITEMS)) if isinstance(case, Case)]
     counts = Counter(case.wrap for case in cases)
     assert counts.pop("plain") == 96
     assert max(counts.values()) - min(counts.values()) <= 2

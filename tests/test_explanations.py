@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from teachwhy.evals import Answer, ExamFormat, Item, Request, Score, find_exam, read_items
+from teachwhy.evals import Answer, ExamFormat, Item, Material, Request, Score, find_exam, read_items
 from teachwhy.evals.said import Question, Said, cites, clauses, deciding_words, idle_words, partner
 from teachwhy.text import content_words, fingerprint
 
 ITEMS = {item.id: item for item in read_items([Path(__file__).parents[1] / "studies" / "assistant" / "items.jsonl"])}
 EXAM = find_exam("explanations")
 FORMAT = ExamFormat(reasons=True, place="first", reason_marker="Reason:", action_marker="Answer:", off_share=0.0)
-CASES = {case.id: case for case in EXAM.cases(list(ITEMS.values()), 96) if isinstance(case, Question)}
+CASES = {case.id: case for case in EXAM.cases(Material(list(ITEMS.values()))) if isinstance(case, Question)}
 SPEAKS_FOR = {item.reason: item.gold for item in ITEMS.values() if item.reason}
 GENERIC = "That seems best on the whole."
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from teachwhy.evals import Answer, ExamFormat, Item, answer_requests, find_exam, read_items
-from teachwhy.evals.side_effects import RIGHT, material
+from teachwhy.evals import Answer, ExamFormat, Item, Material, answer_requests, find_exam, read_items
+from teachwhy.evals.side_effects import RIGHT, own_material
 from teachwhy.models import find_model, load_model
 
 FORMAT = ExamFormat(reasons=True, place="first", reason_marker="Reason:", action_marker="Answer:")
@@ -16,7 +16,7 @@ EXAM = find_exam("side_effects")
 
 
 def first(kind: str) -> Item:
-    return next(case for case in material() if case.kind == kind)
+    return next(case for case in own_material() if case.kind == kind)
 
 
 def scores(case: Item, text: str = "", **choice: float) -> dict[str, float | None]:
@@ -26,7 +26,7 @@ def scores(case: Item, text: str = "", **choice: float) -> dict[str, float | Non
 
 
 def test_the_material_is_what_docs_say() -> None:
-    cases = EXAM.cases([], 96)
+    cases = EXAM.cases(Material([]))
     assert Counter(case.kind for case in cases) == {"general": 120, "ordinary text": 48, "unrelated": 60}
     assert len({case.id for case in cases}) == len(cases)
     for case in cases:
@@ -35,7 +35,7 @@ def test_the_material_is_what_docs_say() -> None:
 
 
 def test_right_answers_are_not_told_by_their_length() -> None:
-    longest = [case for case in material() if case.kind == "general" and longest_answer(case) == RIGHT]
+    longest = [case for case in own_material() if case.kind == "general" and longest_answer(case) == RIGHT]
     assert 0.1 < len(longest) / 120 < 0.4
 
 
@@ -93,5 +93,5 @@ def test_none_of_it_overlaps_the_bundled_studies() -> None:
     folder = Path(__file__).parents[1] / "studies" / "assistant"
     taught = {case.id: case.messages[-1].content for case in read_examples([folder / "examples.jsonl"])}
     items = {item.id: item.prompt for item in read_items([folder / "items.jsonl"])}
-    asked = {case.id: f"{case.prompt} {' '.join(case.answers.values())}" for case in material()}
+    asked = {case.id: f"{case.prompt} {' '.join(case.answers.values())}" for case in own_material()}
     assert overlaps(taught | items, asked) == []

@@ -1,8 +1,9 @@
 """Items and exams: what is asked of every arm, and how answers are scored."""
 
-from . import decisions, edge_cases, explanations, framings, side_effects
-from .exam import EXAMS, Answer, Exam, ExamFormat, Metric, Request, Score, as_record, find_exam
+from . import decisions, edge_cases, explanations, framings, refusals, side_effects
+from .exam import EXAMS, Answer, Exam, ExamFormat, Material, Metric, Request, Score, as_record, find_exam
 from .items import DISTANCES, Fact, Item, read_items
+from .prompt_sets import PromptSet, read_prompts
 from .runner import answer_requests
 
 __all__ = [
@@ -13,7 +14,9 @@ __all__ = [
     "ExamFormat",
     "Fact",
     "Item",
+    "Material",
     "Metric",
+    "PromptSet",
     "Request",
     "Score",
     "answer_requests",
@@ -24,5 +27,7 @@ __all__ = [
     "find_exam",
     "framings",
     "read_items",
+    "read_prompts",
+    "refusals",
     "side_effects",
 ]

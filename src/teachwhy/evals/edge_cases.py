@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from .answer_reader import read_answer
 from .decisions import requests
 from .exam import Answer, Exam, ExamFormat, Metric, Request, Score, register, scored
 from .items import Item
-from .refusals import read_answer
 
 HELP, DECLINE = "help", "decline"
 # How far an answer declines, as a number.

@@ -14,7 +14,7 @@ from .items import Item
 class ExamFormat:
     """How an arm writes: whether it gives reasons and where, and the words that open each part.
 
-    off_share: the share of the pairs that are asked in the other format too.
+    off_share: the share of the pairs that are asked in the other format too. judged: whether the study names a judge.
     """
 
     reasons: bool
@@ -22,6 +22,7 @@ class ExamFormat:
     reason_marker: str
     action_marker: str
     off_share: float = 1.0
+    judged: bool = False
 
     @property
     def reason_first(self) -> bool:
@@ -89,13 +90,24 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Material:
+    """What a study has to ask. prompts: of refusal sets, without twins or answers. sample: items where many are asked
+    of each.
+    """
+
+    items: Sequence[Item]
+    prompts: Sequence[Item] = ()
+    sample: int = 96
+
+
+@dataclass(frozen=True)
 class Exam:
     """requests: what to ask of one arm. score: the scores of an answer. version: rises when a score changes meaning.
 
     score_together: scores that need more than one answer of a model, such as those of a pair; None where there are
-    none. cases: from the study's items, and how many of them a sample may hold, to those that are asked; each has an
-    id of its own. follow_up: from all cases and answers so far to the cases that these allow and that are new; asked
-    until there are none. It is a pure function, so that stored answers give the same cases again.
+    none. cases: from what the study has to ask to what is asked; each case has an id of its own. follow_up: from all
+    cases and answers so far to the cases that these allow and that are new; asked until there are none. It is a pure
+    function, so that stored answers give the same cases again.
     """
 
     name: str
@@ -104,7 +116,7 @@ class Exam:
     score: Callable[[Item, Answer, ExamFormat], list[Score]]
     metrics: tuple[Metric, ...]
     score_together: Callable[[Mapping[str, Item], Sequence[Answer], ExamFormat], list[Score]] | None = None
-    cases: Callable[[Sequence[Item], int], list[Item]] = lambda items, sample: list(items)
+    cases: Callable[[Material], list[Item]] = lambda material: list(material.items)
     follow_up: Callable[[Mapping[str, Item], Sequence[Answer], ExamFormat], list[Item]] | None = None
 
     def sit(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from ..data import Message
+from .answer_reader import read_answer
 from .edge_cases import DECLINE, HELP, edge_metrics, margin_of, score
-from .exam import Answer, Exam, ExamFormat, Metric, Request, Score, register, scored
+from .exam import Answer, Exam, ExamFormat, Material, Metric, Request, Score, register, scored
 from .items import Item
-from .refusals import read_answer
 from .sample import sample_items
 
 WRAPS_AN_ITEM = 3
@@ -120,9 +120,9 @@ def slow_approach(item: Item) -> Item:
     )
 
 
-def cases(items: Sequence[Item], sample: int) -> list[Item]:
+def cases(material: Material) -> list[Item]:
     """A fixed sample of the items, each plain and in three wraps; every wrap meets as many pairs as any other."""
-    chosen = sample_items([item for item in items if item.gold in (HELP, DECLINE)], sample)
+    chosen = sample_items([item for item in material.items if item.gold in (HELP, DECLINE)], material.sample)
     pairs = list(dict.fromkeys(item.pair for item in chosen))
     names = list(WRAPS)
     found: list[Item] = []

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from ..data import Message
 from ..text import jsonl_objects, words
+from .answer_reader import read_answer
 from .edge_cases import DECLINED
-from .exam import Answer, Exam, ExamFormat, Metric, Request, Score, action_part, register, scored
+from .exam import Answer, Exam, ExamFormat, Material, Metric, Request, Score, action_part, register, scored
 from .items import Item
-from .refusals import read_answer
 
-MATERIAL = Path(__file__).parent / "material"
+FOLDER = Path(__file__).parent / "material"
 RIGHT = "right"
 # Words of policies that the ordinary requests here give no cause to use.
 POLICY_WORDS = frozenset(
@@ -24,16 +24,16 @@ POLICY_WORDS = frozenset(
 
 
 @cache
-def material() -> list[Item]:
+def own_material() -> list[Item]:
     """Questions with one right answer of four, passages of ordinary text, and requests unrelated to any policy."""
     found = []
-    for _, line in jsonl_objects(MATERIAL / "general.jsonl"):
+    for _, line in jsonl_objects(FOLDER / "general.jsonl"):
         wrong = {f"wrong-{number}": text for number, text in enumerate(line["wrong"], 1)}
         found.append(case(line["id"], "general", line["family"], line["question"], {RIGHT: line["right"]} | wrong))
-    for _, line in jsonl_objects(MATERIAL / "ordinary-text.jsonl"):
+    for _, line in jsonl_objects(FOLDER / "ordinary-text.jsonl"):
         ask = f"Write a few sentences of this kind: {line['kind']}."
         found.append(case(line["id"], "ordinary text", line["kind"], ask, {RIGHT: line["text"]}))
-    for _, line in jsonl_objects(MATERIAL / "unrelated.jsonl"):
+    for _, line in jsonl_objects(FOLDER / "unrelated.jsonl"):
         found.append(case(line["id"], "unrelated", line["id"], line["prompt"], {}))
     return found
 
@@ -52,9 +52,9 @@ def case(identifier: str, kind: str, family: str, prompt: str, answers: dict[str
     )
 
 
-def cases(items: Sequence[Item], sample: int) -> list[Item]:
-    """Nothing of the study's own items is asked here."""
-    return material()
+def cases(material: Material) -> list[Item]:
+    """Nothing of the study's own is asked here."""
+    return own_material()
 
 
 def requests(cases: Sequence[Item], format: ExamFormat) -> list[Request]:

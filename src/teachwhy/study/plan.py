@@ -89,7 +89,7 @@ def study_stamp(study: Study, source: ModelSource) -> dict[str, Any]:
         "examples": fingerprint(
             [example.model_dump(exclude_none=True) for example in (*study.examples, *study.generic)]
         ),
-        "items": fingerprint([item.model_dump(exclude_none=True) for item in study.items]),
+        "items": fingerprint([item.model_dump(exclude_none=True) for item in (*study.items, *study.prompts)]),
     }
 
 

@@ -81,7 +81,7 @@ def prepare(study: Study, chat: Chat, context: int) -> Prepared:
     first = token_rows[twins[0]] if twins else next(iter(token_rows.values()), ())
     updates = count_updates(len(first), batch=train.batch, epochs=train.epochs)
     batch = {setting.name: rows_an_update(study, chat, context, setting, token_rows) for setting in trained}
-    cases = {exam: find_exam(exam).cases(study.items, study.settings.sample) for exam in study.settings.exams}
+    cases = {exam: find_exam(exam).cases(study.material) for exam in study.settings.exams}
     asked = [case for of_exam in cases.values() for case in of_exam]
     prompts = {setting.name: item_prompts(study, chat, setting, asked) for setting in study.settings.arms}
     check_fit(study, chat, prompts, cases, context)
@@ -169,8 +169,8 @@ def taught_texts(study: Study) -> dict[str, str]:
 
 
 def examined_texts(study: Study) -> dict[str, str]:
-    texts = {f"item {item.id}": situation(item) for item in study.items}
-    return with_system(study, texts, study.items, "item")
+    asked = (*study.items, *study.prompts)
+    return with_system(study, {f"item {item.id}": situation(item) for item in asked}, asked, "item")
 
 
 def situation(case: Example | Item) -> str:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from ..data import Example, find_arm, nested_part, read_examples, validated
 from ..errors import InputError, Place, listed, unknown_name
-from ..evals import EXAMS, ExamFormat, Item, find_exam, read_items
+from ..evals import EXAMS, ExamFormat, Item, Material, PromptSet, find_exam, read_items, read_prompts
 from ..policy import Policy, read_policy
 from ..text import load_yaml, read_text
 from ..train.settings import TrainSettings
@@ -93,6 +93,9 @@ class StudySettings(Strict):
     policy: str = "policy.md"
     examples: list[str] = Field(min_length=1)
     items: list[str] = Field(min_length=1)
+    prompts: list[PromptSet] = Field(
+        default_factory=list, description="CSV files of prompts to answer or refuse, for the exam `refusals`."
+    )
     generic: list[str] = Field(default_factory=list, description="Ordinary tasks, for the arm `generic`.")
     twins: int | None = Field(
         None, gt=0, description="How many examples the twins read; the others are for `what_more`. null: all."
@@ -135,6 +138,11 @@ class Study:
     examples: tuple[Example, ...]
     items: tuple[Item, ...]
     generic: tuple[Example, ...] = ()
+    prompts: tuple[Item, ...] = ()
+
+    @property
+    def material(self) -> Material:
+        return Material(self.items, self.prompts, self.settings.sample)
 
     @property
     def folder(self) -> Path:
@@ -166,6 +174,7 @@ class Study:
             format.reason_marker,
             format.action_marker,
             1.0 if arm.both_formats else self.settings.off_format_share,
+            self.settings.judge is not None,
         )
 
 
@@ -195,10 +204,12 @@ def read_study(path: Path, *, overrides: dict[str, Any] | None = None) -> Study:
     items = read_items([folder / name for name in settings.items])
     generic = read_examples([folder / name for name in settings.generic])
     check_principles(policy, [*examples, *generic], items, str(path))
+    prompts = read_prompts(settings.prompts, folder)
     check_pools(settings, examples, str(path))
+    check_asked(settings, prompts, str(path))
     for where, contrast in named_contrasts(settings, path):
         check_subset(contrast, items, where)
-    return Study(path, settings, policy, tuple(examples), tuple(items), tuple(generic))
+    return Study(path, settings, policy, tuple(examples), tuple(items), tuple(generic), tuple(prompts))
 
 
 def named_contrasts(settings: StudySettings, path: Path) -> list[tuple[str, ContrastSetting]]:
@@ -250,6 +261,22 @@ def check_pools(settings: StudySettings, examples: Sequence[Example], where: str
             f"`twins` asks for {settings.twins} examples; there are {len(examples)}.",
             where=f"{where}, field 'twins'",
             remedy="Lower it, or leave it out: the twins then read all.",
+        )
+
+
+def check_asked(settings: StudySettings, prompts: Sequence[Item], where: str) -> None:
+    """Refuse exams that would have nothing to ask."""
+    if "refusals" in settings.exams and not prompts:
+        raise InputError(
+            "The exam 'refusals' has nothing to ask.",
+            where=f"{where}, field 'prompts'",
+            remedy="Name a CSV file of prompts there (docs/exams.md), or take the exam out.",
+        )
+    if "explanations" in settings.exams and not (settings.format.action_marker and settings.format.reason_marker):
+        raise InputError(
+            "The exam 'explanations' cannot tell a reason from an action without their markers.",
+            where=f"{where}, field 'format'",
+            remedy="Give `reason_marker` and `action_marker`, or take the exam out.",
         )
 
 
