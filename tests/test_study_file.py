@@ -37,8 +37,30 @@ def test_what_is_not_written_has_a_default(tmp_path):
     assert (settings.format.reason, settings.level, settings.contrasts) == ("first", 0.95, [])
 
 
-def test_overrides_replace_what_is_written(tmp_path):
-    assert read_study(build(tmp_path), overrides={"model": "other"}).settings.model == "other"
+def test_a_model_may_be_named_instead_of_the_written_one(tmp_path):
+    assert read_study(build(tmp_path), model="other").settings.model == "other"
+
+
+def test_quick_leaves_what_the_study_says_and_contrasts_that_can_be_drawn(tmp_path):
+    path = build(tmp_path, quick={"arms": ["why"], "items": 4, "sample": 2})
+    whole, quick = read_study(path), read_study(path, quick=True)
+    assert len(whole.items) == 12
+    assert len(quick.items) == 4
+    assert quick.settings.sample == 2
+    assert [unit.name for unit in plan_units(quick, quick=True)] == ["why/seed-0"]
+    kinds = {item.kind for item in quick.items}
+    assert all(contrast.subset.get("kind") in {None, *kinds} for contrast in quick.settings.contrasts)
+
+
+def test_quick_alone_changes_no_study_that_says_nothing_of_it(tmp_path):
+    path = build(tmp_path)
+    assert read_study(path, quick=True) == read_study(path)
+
+
+def test_quick_may_only_name_exams_of_the_study(tmp_path):
+    with pytest.raises(InputError, match="refusals") as caught:
+        read_study(build(tmp_path, quick={"exams": ["refusals"]}))
+    assert "quick.exams" in str(caught.value)
 
 
 def test_arms_may_be_named_again_with_other_settings(tmp_path):

@@ -231,7 +231,9 @@ def test_the_trunk_keeps_what_the_seeds_of_an_arm_share(
 
 
 def test_the_action_has_its_share_of_every_row_that_has_more(tiny_study: Path, tmp_path: Path) -> None:
-    study = read_study(tiny_study, overrides={"train": RECIPE.model_dump() | {"action_share": 0.7}})
+    study = read_study(tiny_study)
+    train = RECIPE.model_copy(update={"action_share": 0.7})
+    study = replace(study, settings=study.settings.model_copy(update={"train": train}))
     rows = prepare_job(study, tmp_path / "runs", print).prepared.token_rows
     bare, beside = rows["what"][0], rows["why"][0]
     assert sum(bare.weights) == pytest.approx(1)

@@ -25,7 +25,7 @@ Model = Annotated[str | None, typer.Option("--model", help="Another model than t
 Arms = Annotated[str | None, typer.Option("--arms", help="Only these arms, separated by commas.")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Only these seeds, separated by commas.")]
 INTERRUPTED = 130  # what typer exits with after Ctrl-C
-Quick = Annotated[bool, typer.Option("--quick", help="One seed, and the arms what, why and swapped.")]
+Quick = Annotated[bool, typer.Option("--quick", help="One seed, and what the study's `quick:` names.")]
 
 
 def main() -> None:
@@ -108,20 +108,20 @@ def plan(
 
 
 @app.command()
-def status(study: StudyPath, model: Model = None, runs: RunsFolder = Path("runs")) -> None:
+def status(study: StudyPath, quick: Quick = False, model: Model = None, runs: RunsFolder = Path("runs")) -> None:
     """Which units of a study are done, which are not, and whether a run is at work."""
     from .study import study_status
 
-    typer.echo(study_status(study, model=model, runs=runs, say=to_stderr))
+    typer.echo(study_status(study, quick=quick, model=model, runs=runs, say=to_stderr))
 
 
 @app.command()
-def report(study: StudyPath, model: Model = None, runs: RunsFolder = Path("runs")) -> None:
+def report(study: StudyPath, quick: Quick = False, model: Model = None, runs: RunsFolder = Path("runs")) -> None:
     """Score the stored answers again and write results.json and report.html anew. Samples nothing."""
     from .report import result_table
     from .study import report_study
 
-    done = report_study(study, model=model, runs=runs, say=to_stderr)
+    done = report_study(study, quick=quick, model=model, runs=runs, say=to_stderr)
     typer.echo(result_table(done.results))
     typer.echo(f"\nreport: {done.report}")
 

@@ -5,6 +5,7 @@ from .exam import EXAMS, Answer, Exam, ExamFormat, Material, Metric, Request, Sc
 from .items import DISTANCES, Fact, Item, read_items
 from .prompt_sets import PromptSet, read_prompts
 from .runner import answer_requests
+from .sample import sample_items
 
 __all__ = [
     "DISTANCES",
@@ -29,5 +30,6 @@ __all__ = [
     "read_items",
     "read_prompts",
     "refusals",
+    "sample_items",
     "side_effects",
 ]

@@ -45,7 +45,8 @@ def job_of(path: Path, runs: Path, say: Say) -> Job:
             raise RunError(
                 "The study of this run is no longer where it was.", where=str(source), remedy="Put it back there."
             )
-        job = prepare_job(read_study(source, overrides={"model": record["model"]}), path.resolve().parent.parent, say)
+        study = read_study(source, model=record["model"], quick=record.get("quick", False))
+        job = prepare_job(study, path.resolve().parent.parent, say)
         if job.run != path.resolve():
             raise RunError(
                 "The study or its model has changed since this run was made.",

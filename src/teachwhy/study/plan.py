@@ -16,7 +16,6 @@ from ..text import fingerprint
 from .folder import read_json
 from .study_file import ArmSetting, Study
 
-QUICK_ARMS = ("what", "why", "swapped")
 PACKAGES = ("teachwhy", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors")
 
 
@@ -52,11 +51,13 @@ def plan_units(
 ) -> list[Unit]:
     """The units in the order they are run: untrained arms, then seed by seed. Errors: an unknown arm or seed.
 
-    quick: where arms or seeds are not named, those of QUICK_ARMS that the study has, and its first seed.
+    quick: where arms or seeds are not named, those of `quick.arms` that the study has, and its first seed.
     """
     known = study.settings.seeds
     if quick:
-        arms = arms or [name for name in QUICK_ARMS if any(name == arm.name for arm in study.settings.arms)]
+        arms = arms or [
+            name for name in study.settings.quick.arms if any(name == arm.name for arm in study.settings.arms)
+        ]
         seeds = seeds or known[:1]
     for seed in seeds or ():
         if seed not in known:
@@ -79,7 +80,7 @@ def versions() -> dict[str, str]:
 
 def study_stamp(study: Study, source: ModelSource) -> dict[str, Any]:
     """The content that a run folder stands for; arms and seeds are left out, so that parts join in one folder."""
-    settings = study.settings.model_dump(mode="json", exclude={"arms", "seeds", "workers", "model", "name"})
+    settings = study.settings.model_dump(mode="json", exclude={"arms", "seeds", "workers", "model", "name", "quick"})
     return {
         "name": study.settings.name,
         "settings": settings,

@@ -12,7 +12,7 @@ from ..report.findings import SCHEMA_VERSION, example_answers
 from ..stats import Contrast, Observation, adjust, contrast, interval
 from .folder import read_json, read_jsonl, write_jsonl
 from .plan import Unit, plan_units, study_stamp
-from .study_file import ArmSetting, ContrastSetting, Study
+from .study_file import ArmSetting, ContrastSetting, Study, in_subset
 from .unit import Job
 
 Scores = Mapping[tuple[str, str], Sequence[tuple[int | None, Score]]]
@@ -90,10 +90,6 @@ def observations(
         for seed, score in scores.get((arm, exam), ())
         if score.metric == metric and score.format == format and in_subset(items[score.item], subset)
     ]
-
-
-def in_subset(item: Item, subset: Mapping[str, str]) -> bool:
-    return all(getattr(item, field) == value for field, value in subset.items())
 
 
 def all_contrasts(study: Study, scores: Scores, items: Mapping[str, Item]) -> list[dict[str, Any]]:

@@ -53,15 +53,15 @@ def run_study(
 ) -> Run:
     """Run a study, or the part of it that arms and seeds name; parts of one study join in one run folder.
 
-    quick: the first seed and the arms what, why and swapped (those of them that the study has).
+    quick: what the study's `quick:` says, at its first seed.
     Errors (TeachwhyError): bad input, a check that does not hold, a model or folder that cannot be used.
     """
-    study = read_study(path, overrides={"model": model} if model else None)
+    study = read_study(path, model=model, quick=quick)
     units = plan_units(study, arms, seeds, quick=quick)
     job = prepare_job(study, runs, say)
     with locked(job.run, say) as lock:
         sweep(job.run)
-        write_start(job)
+        write_start(job, quick)
         for fault in faults(job.prepared.checks["against_why"]):
             say(f"arm check: {fault}; it should be as in `why`")
         drop_damaged(job, units, say)
@@ -125,7 +125,7 @@ def count_workers(job: Job) -> int:
     return fitting_workers(job.study, job.environment["device"])
 
 
-def write_start(job: Job) -> None:
+def write_start(job: Job, quick: bool) -> None:
     """The resolved study and the rows, before any work. Errors: a folder that belongs to another study."""
     stamp = study_stamp(job.study, job.source) | {"environment": dict(job.environment)}
     record = job.run / "study.json"
@@ -138,7 +138,7 @@ def write_start(job: Job) -> None:
         write_text(job.run / "study.yaml", resolved_yaml(job.study))
         write_json(job.run / "policy.json", [vars(principle) for principle in job.study.policy.principles])
         write_prepared(job.prepared, job.study, job.run)
-        about = {"study_file": str(job.study.path.resolve()), "model": job.study.settings.model}
+        about = {"study_file": str(job.study.path.resolve()), "model": job.study.settings.model, "quick": quick}
         write_json(record, {"stamp": stamp, "fingerprint": fingerprint(stamp), "versions": versions(), **about})
 
 
@@ -183,9 +183,11 @@ def copy_folder(source: Path, target: Path) -> None:
         raise folder_error(error, target) from None
 
 
-def report_study(path: Path, *, model: str | None = None, runs: Path = Path("runs"), say: Say = print) -> Run:
+def report_study(
+    path: Path, *, quick: bool = False, model: str | None = None, runs: Path = Path("runs"), say: Say = print
+) -> Run:
     """Score the stored answers of a study again and write results and report anew."""
-    job = prepare_job(read_study(path, overrides={"model": model} if model else None), runs, say)
+    job = prepare_job(read_study(path, model=model, quick=quick), runs, say)
     if not (job.run / "study.json").exists():
         raise RunError("This study has no run yet.", where=str(job.run), remedy=f"teachwhy run {path}")
     with locked(job.run, say):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from ..data import Example, find_arm, nested_part, read_examples, validated
 from ..errors import InputError, Place, listed, unknown_name
-from ..evals import EXAMS, ExamFormat, Item, Material, PromptSet, find_exam, read_items, read_prompts
+from ..evals import EXAMS, ExamFormat, Item, Material, PromptSet, find_exam, read_items, read_prompts, sample_items
 from ..policy import Policy, read_policy
 from ..text import load_yaml, read_text
 from ..train.settings import TrainSettings
@@ -83,6 +83,18 @@ class CompetenceSetting(Strict):
     at_least: float = Field(0.9, gt=0, le=1)
 
 
+class QuickSettings(Strict):
+    """What `--quick` runs: the first seed, these arms, and, where they are given, fewer exams and items.
+
+    With fewer exams or items it is a study of its own, with its own run folder; adapters are shared all the same.
+    """
+
+    arms: list[str] = Field(["what", "why", "swapped"], description="Those of them that the study has.")
+    exams: list[str] | None = Field(None, min_length=1)
+    items: int | None = Field(None, gt=1, description="At most so many of the items, whole pairs, evenly drawn.")
+    sample: int | None = Field(None, gt=1, description="Instead of the study's `sample`.")
+
+
 class StudySettings(Strict):
     """The study file, as written."""
 
@@ -125,6 +137,7 @@ class StudySettings(Strict):
     competence: CompetenceSetting | None = None
     level: float = Field(0.95, gt=0.5, lt=1)
     shared: list[str] = Field(default_factory=list, description="Left out of the overlap check: system, policy.")
+    quick: QuickSettings = QuickSettings()
     workers: int | None = Field(None, gt=0, description="Units at work at once; null fits the machine.")
 
 
@@ -183,10 +196,10 @@ def study_path(path: Path) -> Path:
     return path / "study.yaml" if path.is_dir() else path
 
 
-def read_study(path: Path, *, overrides: dict[str, Any] | None = None) -> Study:
-    """Read a study and everything it names. `overrides` replaces top-level fields (such as the model)."""
+def read_study(path: Path, *, model: str | None = None, quick: bool = False) -> Study:
+    """Read a study and everything it names. model: instead of the study's. quick: what its `quick:` says."""
     path = study_path(path)
-    values = load_yaml(read_text(path), path) | (overrides or {})
+    values = load_yaml(read_text(path), path) | ({"model": model} if model else {})
     settings = validated(StudySettings, values, Place(path))
     check_arms(settings, str(path))
     for exam in settings.exams:
@@ -207,9 +220,36 @@ def read_study(path: Path, *, overrides: dict[str, Any] | None = None) -> Study:
     prompts = read_prompts(settings.prompts, folder)
     check_pools(settings, examples, str(path))
     check_asked(settings, prompts, str(path))
+    for exam in settings.quick.exams or ():
+        if exam not in settings.exams:
+            raise unknown_name("exam in this study", exam, settings.exams, where=f"{path}, field 'quick.exams'")
     for where, contrast in named_contrasts(settings, path):
         check_subset(contrast, items, where)
-    return Study(path, settings, policy, tuple(examples), tuple(items), tuple(generic), tuple(prompts))
+    study = Study(path, settings, policy, tuple(examples), tuple(items), tuple(generic), tuple(prompts))
+    return quickened(study) if quick else study
+
+
+def quickened(study: Study) -> Study:
+    """The study with the exams and items that its `quick:` leaves, and the contrasts that can still be drawn."""
+    settings, quick = study.settings, study.settings.quick
+    exams = quick.exams or settings.exams
+    items = sample_items(study.items, quick.items) if quick.items else list(study.items)
+
+    def drawn(contrast: ContrastSetting) -> bool:
+        return contrast.exam in exams and any(in_subset(item, contrast.subset) for item in items)
+
+    changes = {
+        "exams": exams,
+        "sample": quick.sample or settings.sample,
+        "contrasts": [contrast for contrast in settings.contrasts if drawn(contrast)],
+        "exploratory": [contrast for contrast in settings.exploratory if drawn(contrast)],
+        "competence": settings.competence if settings.competence and settings.competence.exam in exams else None,
+    }
+    return replace(study, settings=settings.model_copy(update=changes), items=tuple(items))
+
+
+def in_subset(item: Item, subset: Mapping[str, str]) -> bool:
+    return all(getattr(item, field) == value for field, value in subset.items())
 
 
 def named_contrasts(settings: StudySettings, path: Path) -> list[tuple[str, ContrastSetting]]:
@@ -305,7 +345,7 @@ def check_subset(contrast: ContrastSetting, items: Sequence[Item], where: str) -
         values = {str(getattr(item, field)) for item in items if getattr(item, field) is not None}
         if value not in values:
             raise unknown_name(f"item whose {field} is", value, values, where=where)
-    if not any(all(getattr(item, field) == value for field, value in contrast.subset.items()) for item in items):
+    if not any(in_subset(item, contrast.subset) for item in items):
         raise InputError("This contrast's subset holds no item.", where=where, remedy="Widen or mend its `subset`.")
 
 

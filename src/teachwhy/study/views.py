@@ -31,7 +31,7 @@ def plan_study(
     say: Say,
 ) -> str:
     """A table of what a run would do, with minutes estimated from a few timed updates and answers."""
-    study = read_study(path, overrides={"model": model} if model else None)
+    study = read_study(path, model=model, quick=quick)
     job = prepare_job(study, runs, say)
     units = plan_units(study, arms, seeds, quick=quick)
     speed = measure_speed(job, units, say) if measure and any(not job.done(unit) for unit in units) else None
@@ -56,10 +56,10 @@ def plan_study(
     return "\n".join(lines)
 
 
-def study_status(path: Path, *, model: str | None, runs: Path, say: Say) -> str:
+def study_status(path: Path, *, quick: bool = False, model: str | None, runs: Path, say: Say) -> str:
     """One line a unit, and whether a run is at work."""
-    job = prepare_job(read_study(path, overrides={"model": model} if model else None), runs, say)
-    units = plan_units(job.study)
+    job = prepare_job(read_study(path, model=model, quick=quick), runs, say)
+    units = plan_units(job.study, quick=quick)
     lines = [
         f"{unit.name:28} {'done' if job.done(unit) else 'trained' if job.trained(unit) and unit.trained else '-'}"
         for unit in units
@@ -86,7 +86,7 @@ def at_work(run: Path) -> bool:
 
 def show_row(path: Path, *, arm: str, row: int, model: str | None, say: Say) -> tuple[Segment, ...]:
     """The segments of one training row, counted from 1."""
-    study = read_study(path, overrides={"model": model} if model else None)
+    study = read_study(path, model=model)
     setting = study.arm(arm)
     if not find_arm(setting.arm).trained:
         trained = [other.name for other in study.settings.arms if find_arm(other.arm).trained]
