@@ -11,11 +11,11 @@ import yaml
 
 from teachwhy.study import StudySettings, read_study
 from teachwhy.study.starter import STARTER_FILES
-from teachwhy.study.study_file import ArmSetting, CompetenceSetting, ContrastSetting, FormatSettings
+from teachwhy.study.study_file import ArmSetting, CompetenceSetting, ContrastSetting, FormatSettings, QuickSettings
 from teachwhy.text import words
 from teachwhy.train.settings import TrainSettings
 
-MODELS = (StudySettings, TrainSettings, FormatSettings, ContrastSetting, CompetenceSetting, ArmSetting)
+MODELS = (StudySettings, TrainSettings, FormatSettings, ContrastSetting, CompetenceSetting, ArmSetting, QuickSettings)
 
 
 @pytest.fixture
