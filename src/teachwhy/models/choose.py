@@ -160,7 +160,8 @@ def score_options(
             use_cache=True,
             **prefix.arguments,
         ).logits
-        log_probabilities[:, 1:] = logits.float().log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
+        for row, wanted in enumerate(ids[:, 1:, None]):  # in float32 all rows at once would be gigabytes
+            log_probabilities[row, 1:] = logits[row].float().log_softmax(-1).gather(1, wanted)[:, 0]
     means = ((log_probabilities * real).sum(1) / real.sum(1)).tolist()
     found: list[list[float]] = [[] for _ in options]
     for row, mean in zip(owner.tolist(), means, strict=True):
