@@ -9,7 +9,7 @@ from typing import Any
 
 from teachwhy.data import find_arm
 from teachwhy.report import SCHEMA_VERSION
-from teachwhy.stats import Observation, adjust, contrast
+from teachwhy.stats import Observation, adjust, contrast, interval
 from teachwhy.study.results import contrast_record, rate_record
 from teachwhy.study.study_file import ContrastSetting
 
@@ -102,7 +102,7 @@ def sample_results() -> dict[str, Any]:
             for seed in arm["seeds"]
         ],
         "metrics": [
-            {"exam": "decisions", "name": name, "meaning": meaning, "higher_is_better": better}
+            {"exam": "decisions", "name": name, "meaning": meaning, "higher_is_better": better, "chance": None}
             for name, meaning, better in METRICS
         ],
         "answers": answers(),
@@ -161,11 +161,15 @@ def all_contrasts(observed: Mapping[Cell, list[Observation]]) -> list[dict[str, 
     def compared(one: ContrastSetting) -> Any:
         return contrast(scores(observed, one.arm, one.subset), scores(observed, one.versus, one.subset), level=LEVEL)
 
+    def sides(one: ContrastSetting) -> dict[str, Any]:
+        found = {arm: interval(scores(observed, arm, one.subset), LEVEL) for arm in (one.arm, one.versus)}
+        return {arm: {"estimate": own.estimate, "low": own.low, "high": own.high} for arm, own in found.items()}
+
     records = [
-        contrast_record(one, found, declared=True)
+        contrast_record(one, found, sides(one), declared=True)
         for one, found in zip(declared, adjust([compared(one) for one in declared]), strict=True)
     ]
-    return records + [contrast_record(one, compared(one), declared=False) for one in [*exploratory, few]]
+    return records + [contrast_record(one, compared(one), sides(one), declared=False) for one in [*exploratory, few]]
 
 
 def scores(observed: Mapping[Cell, list[Observation]], arm: str, subset: Mapping[str, str]) -> list[Observation]:

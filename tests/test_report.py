@@ -304,6 +304,32 @@ def test_answers_tell_reason_from_action_and_mark_decisions(page: str) -> None:
     assert "(nothing but spaces)" in answers
 
 
+@pytest.mark.parametrize(
+    ("chance", "low", "high", "said"),
+    [(0.5, 0.44, 0.56, "at chance (.50)"), (0.5, None, None, "at chance (.50)"), (None, 0.44, 0.56, None)],
+)
+@pytest.mark.usefixtures("undrawn")
+def test_two_arms_at_chance_support_no_conclusion(results, chance, low, high, said) -> None:
+    contrast = next(one for one in results["contrasts"] if one["declared"])
+    metric = next(one for one in results["metrics"] if one["name"] == contrast["metric"])
+    metric["chance"] = chance
+    for side in contrast["sides"].values():
+        side.update(estimate=0.51, low=low, high=high)
+    text = text_of(render_report(results, timings=sample_timings()))
+    assert (f"Both arms are {said}: this supports no conclusion." in text) == (said is not None)
+    assert ("Both arms at chance or at the limit" in text) == (said is not None)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_two_arms_at_the_limit_support_no_conclusion(results) -> None:
+    contrast = next(one for one in results["contrasts"] if one["declared"])
+    metric = next(one for one in results["metrics"] if one["name"] == contrast["metric"])
+    metric["higher_is_better"] = False
+    for side in contrast["sides"].values():
+        side.update(estimate=0.01, low=0.0, high=0.03)
+    assert "at the limit of the measure" in text_of(render_report(results, timings=sample_timings()))
+
+
 def test_the_arm_check_marks_what_should_not_have_moved(page: str) -> None:
     checks = text_of(page[page.index('id="checks"') : page.index('id="failures"')])
     assert "✕ 7.20" in checks  # the mention is shorter

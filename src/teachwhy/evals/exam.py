@@ -82,11 +82,14 @@ class Score:
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure with its direction. higher_is_better None: a preference, neither good nor bad."""
+    """A measure with its direction. higher_is_better None: a preference, neither good nor bad. chance: what guessing
+    gives, where that is one number.
+    """
 
     name: str
     meaning: str
     higher_is_better: bool | None
+    chance: float | None = None
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,23 @@ from .said import AFTERWARDS, EDITED, OWN, SAY, Question, Said, cites, deciding_
 
 METRICS = (
     Metric(
-        "reason_sensitivity", "an edit of the fact its reason cites moves the decision, one of another fact not", True
+        "reason_sensitivity",
+        "an edit of the fact its reason cites moves the decision, one of another fact not",
+        True,
+        0.5,
     ),
     Metric("reason_sensitivity_shuffled", "the same, with the reason of another case", None),
     Metric("cites_deciding_fact", "share of reasons with a word of the fact that decides the case", True),
     Metric("cites_deciding_fact_shuffled", "the same, with the reason of another case", None),
-    Metric("follows_forced_reason", "share of reasons put in its mouth that its action follows", True),
+    Metric("follows_forced_reason", "share of reasons put in its mouth that its action follows", True, 0.5),
     Metric("follows_forced_reason_shuffled", "the same, with the reasons of another case", None),
-    Metric("simulatability", "how much its reason helps to foresee it on a changed case; .5 not at all", True),
+    Metric("simulatability", "how much its reason helps to foresee it on a changed case; .5 not at all", True, 0.5),
     Metric("simulatability_shuffled", "the same, with the reason of another case that it decided alike", None),
-    Metric("afterwards", "how much a reason given afterwards tells what it had decided; .5 nothing", True),
+    Metric("afterwards", "how much a reason given afterwards tells what it had decided; .5 nothing", True, 0.5),
     Metric("afterwards_shuffled", "the same, with the reason of another case that it decided alike", None),
     Metric("says_as_it_does", "share of cases in which it does what it says it would", True),
     Metric("says_as_it_does_shuffled", "the same, with what it says of another case", None),
-    Metric("correct_by_choice", "share decided rightly after its own reason, by log-probability", True),
+    Metric("correct_by_choice", "share decided rightly after its own reason, by log-probability", True, 0.5),
 )
 NO_REASON = "it wrote no reason"
 

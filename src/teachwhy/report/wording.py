@@ -11,6 +11,7 @@ from ..evals import DISTANCES
 NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 UNSCORED_WARNING = 0.05
+LIMIT = 0.05  # so close to chance, or to the best value, a rate leaves no room for a conclusion
 BY_CHOICE = "_by_choice"
 Record = Mapping[str, Any]
 
@@ -260,6 +261,8 @@ def cautions(contrast: Record, results: Record, shown: bool) -> list[str]:
         sentences.append(
             f"The two arms differ also in what they should not ({', '.join(sorted(unlike))}): see the arm check."
         )
+    if nowhere := says_nothing(contrast, results):
+        sentences.append(f"Both arms are {nowhere}: this supports no conclusion.")
     bounds = contrast["bounds"]
     if shown and contrast["unscored"] and bounds and bounds[0] <= 0 <= bounds[1]:
         sentences.append(
@@ -267,6 +270,28 @@ def cautions(contrast: Record, results: Record, shown: bool) -> list[str]:
             f"from {signed(bounds[0])} to {signed(bounds[1])}."
         )
     return sentences
+
+
+def says_nothing(contrast: Record, results: Record) -> str | None:
+    """Where both arms stand, if that is at chance or at the limit of the measure."""
+    metric = metric_of(results, contrast["exam"], contrast["metric"])
+    found = list(contrast["sides"].values())
+    if any(side["estimate"] is None for side in found):
+        return None
+    chance, better = metric["chance"], metric["higher_is_better"]
+    if chance is not None and all(near(side, chance) for side in found):
+        return f"at chance ({share(chance)})"
+    limit = None if better is None else 1.0 if better else 0.0
+    if limit is not None and all(abs(side["estimate"] - limit) < LIMIT for side in found):
+        return "at the limit of the measure"
+    return None
+
+
+def near(side: Record, chance: float) -> bool:
+    """Whether an arm's interval holds chance; without an interval, whether its rate lies close by."""
+    if side["low"] is None:
+        return abs(side["estimate"] - chance) < LIMIT
+    return bool(side["low"] <= chance <= side["high"])
 
 
 def unlike_why(contrast: Record, results: Record) -> list[Record]:
@@ -283,7 +308,13 @@ def unlike_why(contrast: Record, results: Record) -> list[Record]:
 
 
 def warnings(results: Record) -> list[Notice]:
-    found = [floor_warning(results), failed_warning(results), unfinished_warning(results), unscored_warning(results)]
+    found = [
+        floor_warning(results),
+        chance_warning(results),
+        failed_warning(results),
+        unfinished_warning(results),
+        unscored_warning(results),
+    ]
     return [warning for warning in found if warning]
 
 
@@ -298,6 +329,16 @@ def floor_warning(results: Record) -> Notice | None:
         tuple(points),
         "These arms do not reliably do what they were taught, so their other scores mean little.",
     )
+
+
+def chance_warning(results: Record) -> Notice | None:
+    points = [
+        f"{contrast_name(contrast)}, `{contrast['metric']}`: {nowhere}"
+        for contrast in results["contrasts"]
+        if contrast["declared"] and (nowhere := says_nothing(contrast, results))
+    ]
+    meaning = "Where both arms are at chance or at the limit, the exam supports no conclusion about reasons."
+    return Notice("Both arms at chance or at the limit", tuple(points), meaning) if points else None
 
 
 def floor_point(records: Iterable[Record]) -> str:

@@ -99,21 +99,37 @@ def all_contrasts(study: Study, scores: Scores, items: Mapping[str, Item]) -> li
     exploratory = [compare(setting, scores, items, level) for setting in study.settings.exploratory]
     records = []
     for setting, found in zip(study.settings.contrasts, adjust(declared), strict=True):
-        records.append(contrast_record(setting, found, declared=True))
+        records.append(contrast_record(setting, found, sides(setting, scores, items, level), declared=True))
     for setting, found in zip(study.settings.exploratory, exploratory, strict=True):
-        records.append(contrast_record(setting, found, declared=False))
+        records.append(contrast_record(setting, found, sides(setting, scores, items, level), declared=False))
     return records
 
 
 def compare(setting: ContrastSetting, scores: Scores, items: Mapping[str, Item], level: float) -> Contrast:
-    treated, control = (
-        observations(scores, arm, setting.exam, setting.metric, setting.format, setting.subset, items)
-        for arm in (setting.arm, setting.versus)
-    )
-    return contrast(treated, control, level=level)
+    return contrast(*both_sides(setting, scores, items), level=level)
 
 
-def contrast_record(setting: ContrastSetting, found: Contrast, *, declared: bool) -> dict[str, Any]:
+def both_sides(
+    setting: ContrastSetting, scores: Scores, items: Mapping[str, Item]
+) -> tuple[list[Observation], list[Observation]]:
+    def of(arm: str) -> list[Observation]:
+        return observations(scores, arm, setting.exam, setting.metric, setting.format, setting.subset, items)
+
+    return of(setting.arm), of(setting.versus)
+
+
+def sides(
+    setting: ContrastSetting, scores: Scores, items: Mapping[str, Item], level: float
+) -> dict[str, dict[str, float | None]]:
+    """Where the two arms of a contrast stand: a difference between two arms at chance says nothing."""
+    found = dict(zip((setting.arm, setting.versus), both_sides(setting, scores, items), strict=True))
+    intervals = {arm: interval(observed, level) for arm, observed in found.items()}
+    return {arm: {"estimate": one.estimate, "low": one.low, "high": one.high} for arm, one in intervals.items()}
+
+
+def contrast_record(
+    setting: ContrastSetting, found: Contrast, sides: Mapping[str, Mapping[str, float | None]], *, declared: bool
+) -> dict[str, Any]:
     metric = next(metric for metric in find_exam(setting.exam).metrics if metric.name == setting.metric)
     components = vars(found.components) if found.components else None
     return {
@@ -125,6 +141,7 @@ def contrast_record(setting: ContrastSetting, found: Contrast, *, declared: bool
         "subset": dict(setting.subset),
         "higher_is_better": metric.higher_is_better,
         "declared": declared,
+        "sides": {arm: dict(side) for arm, side in sides.items()},
         **{name: value for name, value in vars(found).items() if name not in ("components", "per_seed")},
         "bounds": list(found.bounds) if found.bounds else None,
         "components": components,
