@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,16 @@ import pytest
 import tiny
 import yaml
 
+from teachwhy.errors import RunError, TeachwhyError
 from teachwhy.evals import read_items
-from teachwhy.study import run_study
+from teachwhy.study import Run, audit_item, run_study
 
 ASSISTANT = Path(__file__).parents[1] / "studies" / "assistant"
 EXAMS = ["edge_cases", "framings", "explanations", "side_effects"]
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Two arms and one seed on eight pairs of the policy study's items, with examples of the same study."""
     folder = tmp_path_factory.mktemp("other-exams")
     model = tiny.build_tiny_model(folder / "model", context=4096)
@@ -45,6 +47,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     run = run_study(folder / "study.yaml", runs=folder / "runs", say=lambda text: None)
     assert run.failures == {}
     assert run.report.exists()
+    return run
+
+
+@pytest.fixture(scope="module")
+def results(run: Run) -> dict[str, Any]:
     return run.results
 
 
@@ -72,3 +79,16 @@ def test_contrasts_on_them_have_an_estimate(results: dict[str, Any]) -> None:
     assert estimates["edge_cases", "pair_accuracy"] is not None
     assert estimates["framings", "agreement_by_choice"] is not None
     assert estimates["side_effects", "general_correct"] is not None
+
+
+def test_one_decision_can_be_audited(run: Run) -> None:
+    questions = (run.folder / "evals" / "why" / "seed-0" / "explanations.jsonl").read_text().splitlines()
+    item = json.loads(questions[0])["item"].partition("~")[0]
+    told = audit_item(run.folder, item, arm="why", seed=None, runs=Path("runs"), say=print)
+    for part in ("its reason: ", "words that decide: ", "twin: ", "idle edit: ", "forced-", "shuffled-", "the judge"):
+        assert part in told
+    assert "follows_forced_reason" in told
+    with pytest.raises(TeachwhyError, match="item in the exam 'explanations'"):
+        audit_item(run.folder, "none", arm="why", seed=None, runs=Path("runs"), say=print)
+    with pytest.raises(RunError, match="No answers to the exam"):
+        audit_item(run.folder, item, arm="why", seed=7, runs=Path("runs"), say=print)

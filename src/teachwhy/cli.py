@@ -147,6 +147,20 @@ def ask(
 
 
 @app.command()
+def audit(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a study that has one.")],
+    item: Annotated[str, typer.Argument(help="Id of an item that the exam explanations asked.")],
+    arm: Annotated[str, typer.Option(help="Which arm's model.")] = "why",
+    seed: Annotated[int | None, typer.Option(help="Which seed; the lowest where none is given.")] = None,
+    runs: RunsFolder = Path("runs"),
+) -> None:
+    """Print one decision with its reason, and all that was asked to see whether the two hang together."""
+    from .study import audit_item
+
+    typer.echo(audit_item(run_folder, item, arm=arm, seed=seed, runs=runs, say=to_stderr))
+
+
+@app.command()
 def show(
     study: StudyPath,
     arm: Annotated[str, typer.Option(help="Which arm's row.")] = "why",

@@ -1,6 +1,7 @@
 """Studies: the study file, the plan, the run folder, and running one from end to end."""
 
 from .ask import ask_run
+from .audit import audit_item
 from .plan import Unit, plan_units
 from .prepare import prepare
 from .run import Run, prepare_job, report_study, run_study
@@ -16,6 +17,7 @@ __all__ = [
     "StudySettings",
     "Unit",
     "ask_run",
+    "audit_item",
     "check_anything",
     "plan_study",
     "plan_units",
