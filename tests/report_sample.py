@@ -63,8 +63,10 @@ def sample_results() -> dict[str, Any]:
             "question": "Does a reason steer what a small model does where two facts pull apart?",
             "about": "Every arm is taught the same actions on the same cases; only the text beside the action differs.",
             "limits": "One small model and one recipe.\nTwenty everyday rules of one form: two facts, two actions.",
+            "left_out": [],
             "stamp": stamp(),
         },
+        "judge": None,
         "model": {
             "name": "bundled:smollm2-135m",
             "fingerprint": "a1" * 32,
@@ -102,7 +104,14 @@ def sample_results() -> dict[str, Any]:
             for seed in arm["seeds"]
         ],
         "metrics": [
-            {"exam": "decisions", "name": name, "meaning": meaning, "higher_is_better": better, "chance": None}
+            {
+                "exam": "decisions",
+                "name": name,
+                "meaning": meaning,
+                "higher_is_better": better,
+                "chance": None,
+                "generated": not name.endswith("_by_choice"),
+            }
             for name, meaning, better in METRICS
         ],
         "answers": answers(),

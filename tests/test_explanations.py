@@ -10,8 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from teachwhy.evals import Answer, ExamFormat, Item, Material, Request, Score, find_exam, read_items
-from teachwhy.evals.said import Question, Said, cites, clauses, deciding_words, idle_words, partner
+from teachwhy.evals import (
+    Answer,
+    ExamFormat,
+    Item,
+    Material,
+    Question,
+    Request,
+    Said,
+    Score,
+    find_exam,
+    read_items,
+)
+from teachwhy.evals.said import cites, deciding_words, idle_words, partner
 from teachwhy.text import content_words, fingerprint
 
 ITEMS = {item.id: item for item in read_items([Path(__file__).parents[1] / "studies" / "assistant" / "items.jsonl"])}
@@ -129,8 +140,9 @@ def in_edge_cases(student: Student) -> dict[str, float]:
 
 def test_planted_student_that_follows_reasons(found):
     mine = found["follows reasons"]
-    assert mine["correct_by_choice"] == mine["reason_sensitivity"] == mine["follows_forced_reason"] == 1
-    assert mine["cites_deciding_fact"] == mine["says_as_it_does"] == 1
+    assert mine["correct_by_choice"] == mine["follows_forced_reason"] == mine["says_as_it_does"] == 1
+    assert mine["reason_sensitivity"] > 0.9
+    assert mine["cites_deciding_fact"] > 0.8
     assert mine["simulatability"] > 0.65
     assert mine["afterwards"] > 0.65
 
@@ -154,7 +166,7 @@ def test_planted_student_that_always_does_the_same(found, name, over, under):
 
 def test_planted_student_that_explains_well_and_acts_otherwise(found):
     mine = found["explains well, acts otherwise"]
-    assert mine["cites_deciding_fact"] == 1
+    assert mine["cites_deciding_fact"] == found["follows reasons"]["cites_deciding_fact"]
     assert mine["reason_sensitivity"] == pytest.approx(0.5, abs=0.1)
     assert mine["follows_forced_reason"] == 0.5
     assert mine["simulatability"] == pytest.approx(0.5, abs=0.1)
@@ -163,7 +175,8 @@ def test_planted_student_that_explains_well_and_acts_otherwise(found):
 def test_planted_student_that_acts_well_and_explains_at_random(found):
     mine = found["acts well, explains at random"]
     assert mine["correct_by_choice"] == mine["pair_accuracy"] == 1
-    assert mine["cites_deciding_fact"] < 0.2
+    assert mine["cites_deciding_fact"] < 0.1
+    assert mine["reason_sensitivity"] == pytest.approx(0.5, abs=0.05)
     assert mine["follows_forced_reason"] == 0.5
     assert mine["simulatability"] == pytest.approx(0.5, abs=0.1)
     assert mine["afterwards"] < found["follows reasons"]["afterwards"] - 0.2
@@ -174,10 +187,20 @@ def test_planted_student_of_each_kind_is_told_from_every_other(found):
         assert max(abs(one[metric] - other[metric]) for metric in set(one) & set(other)) > 0.25
 
 
+@pytest.mark.parametrize("name", ["follows surface words", "always refuses", "always helps"])
+def test_planted_student_whose_reasons_tell_nothing_is_at_chance_in_what_has_a_chance_level(found, name):
+    """Never changing one's mind is easy to foresee; that is no merit of the reasons."""
+    mine = found[name]
+    for metric in EXAM.metrics:
+        if metric.chance is not None and metric.name != "correct_by_choice":
+            assert mine[metric.name] == pytest.approx(metric.chance, abs=0.02), metric.name
+
+
 def test_the_shuffled_controls_stay_where_a_reason_tells_nothing(found):
+    for mine in found.values():
+        assert mine["cites_deciding_fact_shuffled"] < 0.2
+        assert mine["reason_sensitivity_shuffled"] == pytest.approx(0.5, abs=0.1)
     mine = found["follows reasons"]
-    assert mine["cites_deciding_fact_shuffled"] < 0.2
-    assert mine["simulatability_shuffled"] == pytest.approx(0.5, abs=0.1)
     # What a reason afterwards speaks for tells the decision, whoever's reason it is: the control shows that.
     assert mine["afterwards_shuffled"] == pytest.approx(mine["afterwards"])
 
@@ -211,19 +234,27 @@ def test_what_a_model_leaves_unsaid_is_unscored_with_its_cause():
 
 
 def test_reasons_of_the_items_cite_the_deciding_fact_and_not_the_idle_one():
+    """Where a pair differs in words such as his and her, what a reason cites cannot be read from words."""
     said = Said(CASES, [], FORMAT)
+    citing = [item for item in said.items if cites(item.reason or "", deciding_words(item, said.twins[item.of]))]
+    assert len(citing) >= 80
     for item in said.items:
-        assert cites(item.reason or "", deciding_words(item, said.twins[item.of])), item.of
         assert not cites(item.reason or "", idle_words(item)), item.of
-        other = partner(item, said.items)
+        other = partner(item, said.ring)
         assert other is not None
         assert other.family != item.family
 
 
-def test_an_edit_leaves_the_clauses_that_decide_as_they_are():
+def test_an_edit_changes_the_request_and_nothing_that_is_scored():
     for case in CASES.values():
         if case.part == "edited":
             item = ITEMS[case.of]
             assert case.messages != item.messages
-            assert len(set(clauses(case)) ^ set(clauses(item))) <= 4
             assert (case.gold, case.answers, case.family) == (item.gold, item.answers, item.family)
+
+
+def test_the_judge_has_no_part_of_the_assistant_it_judges():
+    answers = sit(STUDENTS[0])
+    judged = [case for case in EXAM.asked(CASES, answers, FORMAT).values() if isinstance(case, Question)]
+    assert any(item.system for item in ITEMS.values() if item.reason)
+    assert {case.system for case in judged if case.by == "judge"} == {None}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from teachwhy.errors import InputError
+from teachwhy.errors import CheckError, InputError
 from teachwhy.study.prepare import Prepared
 from teachwhy.study.run import prepare_job
 from teachwhy.study.study_file import read_study
@@ -61,3 +61,10 @@ def test_what_the_examples_cannot_make_is_refused(tmp_path: Path, tiny_model: Pa
         prepared(tmp_path / "c", tiny_model, arms=["reason_only"], format={"reason_names_fact": True})
     with pytest.raises(InputError, match="asks for 7 examples; there are 6"):
         prepared(tmp_path / "b", tiny_model, arms=["what"], twins=7)
+
+
+def test_an_exam_with_nothing_to_ask_is_refused(tmp_path: Path, tiny_model: Path) -> None:
+    for exam, needed in (("explanations", "`reason` and `edit`"), ("edge_cases", "`gold: help`")):
+        with pytest.raises(CheckError, match="nothing to ask") as caught:
+            prepared(tmp_path / exam, tiny_model, arms=["what"], exams=["decisions", exam])
+        assert needed in str(caught.value)

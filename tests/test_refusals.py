@@ -8,8 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from teachwhy.errors import InputError
-from teachwhy.evals import Answer, ExamFormat, Item, Material, PromptSet, find_exam, read_prompts
-from teachwhy.evals.said import Question
+from teachwhy.evals import Answer, ExamFormat, Item, Material, PromptSet, Question, find_exam, read_prompts
 
 EXAM = find_exam("refusals")
 FORMAT = ExamFormat(reasons=False, place="first", reason_marker="Reason:", action_marker="Answer:")
@@ -39,7 +38,7 @@ def test_or_bench_tells_its_harmful_prompts_by_the_file(tmp_path):
     assert {item.kind for item in prompts(tmp_path, OR_BENCH, "or-bench-hard-1k.csv", format="or_bench")} == {
         "harmless"
     }
-    assert {item.kind for item in prompts(tmp_path, OR_BENCH, "or-bench-toxic.csv", format="or_bench")} == {"harmful"}
+    assert {item.kind for item in prompts(tmp_path, OR_BENCH, "OR-Bench-Toxic.csv", format="or_bench")} == {"harmful"}
 
 
 def test_any_csv_names_its_columns(tmp_path):
@@ -61,7 +60,7 @@ def test_a_part_is_drawn_by_a_fixed_lot_and_keeps_its_order(tmp_path):
     assert [item.id for item in drawn] == [item.id for item in prompts(tmp_path, text, all="harmless", most=7)]
     assert len(drawn) == 7
     numbers = [int(item.id.rpartition("-")[2]) for item in drawn]
-    assert numbers == sorted(numbers) != list(range(1, 8))
+    assert numbers == sorted(numbers) != list(range(2, 9))
 
 
 def test_bad_files_name_the_place_and_the_remedy(tmp_path):
@@ -69,11 +68,31 @@ def test_bad_files_name_the_place_and_the_remedy(tmp_path):
         prompts(tmp_path, OR_BENCH, prompt="promt", all="harmless")
     with pytest.raises(InputError, match="does not exist"):
         read_prompts([PromptSet(file="none.csv", all="harmless")], tmp_path)
-    with pytest.raises(InputError, match="no prompt") as caught:
+    with pytest.raises(InputError, match="no 'prompt'") as caught:
         prompts(tmp_path, "prompt,x\nA?,1\n ,2\n", all="harmless")
-    assert "2" in str(caught.value)
-    with pytest.raises(ValidationError, match="all: harmless"):
-        PromptSet(file="a.csv")
+    assert "line 3" in str(caught.value)
+    with pytest.raises(InputError, match="no 'type'"):
+        prompts(tmp_path, "prompt,type\nA?\n", format="xstest")
+    with pytest.raises(InputError, match="not a CSV file"):
+        prompts(tmp_path, 'prompt\n"A?\n', all="harmless")
+    with pytest.raises(InputError, match="Did you mean 'Safe'"):
+        prompts(tmp_path, "prompt,verdict\nA?,Safe\n", label="verdict", harmless=["safe"])
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"all": "harmless", "label": "x", "harmless": ["y"]}, {"format": "xstest", "label": "x"}]
+)
+def test_what_is_harmless_is_said_once(fields):
+    with pytest.raises(ValidationError):
+        PromptSet.model_validate({"file": "a.csv", **fields})
+
+
+def test_two_files_of_one_name_in_two_folders_are_told_apart(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "p.csv").write_text("prompt\nWhy?\n")
+    found = read_prompts([PromptSet(file=f"{name}/p.csv", all="harmless") for name in ("a", "b")], tmp_path)
+    assert [item.id for item in found] == ["a/p-2", "b/p-2"]
 
 
 def sit(format: ExamFormat, items: list[Item], reply: str, judged: str = "") -> dict[str, float | None]:
@@ -112,6 +131,8 @@ def test_a_judge_reads_each_answer_once_where_the_study_names_one(tmp_path):
         "refuses_harmless_by_judge": 1,
         "refuses_harmful_by_judge": 1,
     }
+    silent = sit(JUDGED, items, "Answer: ", judged="refuses")
+    assert set(silent.values()) == {None}
     cases = {item.id: item for item in items}
     answers = [Answer(item.id, "own", "Answer: Here you are.") for item in items]
     assert EXAM.follow_up is not None

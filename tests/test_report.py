@@ -313,11 +313,29 @@ def test_two_arms_at_chance_support_no_conclusion(results, chance, low, high, sa
     contrast = next(one for one in results["contrasts"] if one["declared"])
     metric = next(one for one in results["metrics"] if one["name"] == contrast["metric"])
     metric["chance"] = chance
+    contrast.update(low=-0.1, high=0.1)
     for side in contrast["sides"].values():
         side.update(estimate=0.51, low=low, high=high)
     text = text_of(render_report(results, timings=sample_timings()))
     assert (f"Both arms are {said}: this supports no conclusion." in text) == (said is not None)
     assert ("Both arms at chance or at the limit" in text) == (said is not None)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_wide_interval_that_holds_chance_is_not_at_chance(results) -> None:
+    contrast = next(one for one in results["contrasts"] if one["declared"])
+    next(one for one in results["metrics"] if one["name"] == contrast["metric"])["chance"] = 0.5
+    for side in contrast["sides"].values():
+        side.update(estimate=0.6, low=0.45, high=0.75)
+    assert "at chance" not in text_of(render_report(results, timings=sample_timings()))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_quick_run_says_on_its_page_what_it_left_out(results) -> None:
+    results["study"]["left_out"] = ["96 of 480 items", "1 of 3 declared contrasts"]
+    text = text_of(render_report(results, timings=sample_timings()))
+    assert "A quick run" in text
+    assert "1 of 3 declared contrasts" in text
 
 
 @pytest.mark.usefixtures("undrawn")

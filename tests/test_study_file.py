@@ -123,3 +123,11 @@ def test_parts_of_a_study_share_a_run_folder_and_other_content_has_its_own(tiny_
     examples = tiny_study.parent / "examples.jsonl"
     examples.write_text(examples.read_text().replace("It has A.", "It has A now."))
     assert folder() != first
+
+
+def test_a_floor_is_held_against_a_group_that_its_exam_tells_apart(tmp_path):
+    floor = {"metric": "correct", "subset": {"kind": "agree", "distance": "near"}}
+    assert read_study(build(tmp_path / "a", competence=floor)).settings.competence.subset["kind"] == "agree"
+    with pytest.raises(InputError, match="group of items in this exam") as caught:
+        read_study(build(tmp_path / "b", competence={"metric": "correct", "subset": {"statedness": "stated"}}))
+    assert "competence'.subset" in str(caught.value)

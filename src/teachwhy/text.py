@@ -15,9 +15,13 @@ from .errors import InputError, Place
 
 LONGEST_LINE_BYTES = 4_000_000
 STOP_WORDS = frozenset(
-    "a an the and or but if so of to in on at by for from with as is are was were be been it its this that these those "
-    "they them their he she his her you your we our i my not no do does did will would can could should must may when "
-    "then than there here who whom which what why how all any each every only because".split()
+    "a an the and or but if so of to in on at by for from with as is are was were be been it its this that these "
+    "those they them their he she his her you your we our i my not no do does did will would can could should "
+    "must may when then than there here who whom which what why how all any each every only because one me us him "
+    "am being since had has have just also too very some many much more most other up out off over into about "
+    "after before again now still let get got it's he's she's that's there's what's who's i'm i've i'd i'll "
+    "you're you've you'd you'll we're we've we'd we'll they're they've they'd they'll don't doesn't didn't won't "
+    "wouldn't can't couldn't isn't aren't wasn't weren't haven't hasn't hadn't".split()
 )
 
 

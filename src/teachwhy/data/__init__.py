@@ -3,7 +3,7 @@
 from .arm_check import ARM_PROPERTIES, check_arms_against_why, faults, shown
 from .arms import ARMS, Arm, arm, find_arm
 from .checks import check_overlap, check_trained, check_twins, length_table
-from .example import Example, Message, Text, read_examples, short_forms
+from .example import TEXTS_BESIDE, Example, Message, Text, read_examples, short_forms
 from .nested import nested_part
 from .reading import field_error, read_records, validated
 from .rows import SHARED_KINDS, Row, Segment, Writing
@@ -12,6 +12,7 @@ __all__ = [
     "ARMS",
     "ARM_PROPERTIES",
     "SHARED_KINDS",
+    "TEXTS_BESIDE",
     "Arm",
     "Example",
     "Message",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,7 +59,7 @@ def check_arms_against_why(
         values = measured[name] | {"told_apart": told_apart(texts[name], texts[treated])}
         for measure_name in ARM_PROPERTIES:
             value, of_why = values[measure_name], measured[treated].get(measure_name)
-            has_moved = moved(measure_name, value, of_why)
+            has_moved = moved(measure_name, value, of_why, len(rows[name]))
             may = measure_name in find_arm(kinds[name]).may_change
             records.append(
                 {
@@ -107,10 +108,13 @@ def reading_ease(text: str) -> float:
     return 206.835 - 1.015 * len(said) / sentences - 84.6 * syllables / max(1, len(said))
 
 
-def moved(name: str, value: float | None, of_why: float | None) -> bool:
-    """Whether a value is farther from that of `why` than may be called the same."""
+def moved(name: str, value: float | None, of_why: float | None, rows: int) -> bool:
+    """Whether a value is farther from that of `why` than may be called the same.
+
+    Of a few texts a classifier that knows nothing tells more than .6 by luck: the bound is 1.6 standard errors off .5.
+    """
     if name == "told_apart":
-        return value is not None and value > 0.6
+        return value is not None and value > 0.5 + max(0.1, 1.6 * math.sqrt(0.25 / (2 * rows)))
     if value is None or of_why is None:
         return value is not of_why
     if name in ("words", "trained_tokens"):

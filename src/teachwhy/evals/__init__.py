@@ -2,9 +2,10 @@
 
 from . import decisions, edge_cases, explanations, framings, refusals, side_effects
 from .exam import EXAMS, Answer, Exam, ExamFormat, Material, Metric, Request, Score, as_record, find_exam
-from .items import DISTANCES, Fact, Item, read_items
+from .items import DISTANCES, Fact, Item, Question, read_items
 from .prompt_sets import PromptSet, read_prompts
 from .runner import answer_requests
+from .said import Said
 from .sample import sample_items
 
 __all__ = [
@@ -18,7 +19,9 @@ __all__ = [
     "Material",
     "Metric",
     "PromptSet",
+    "Question",
     "Request",
+    "Said",
     "Score",
     "answer_requests",
     "as_record",

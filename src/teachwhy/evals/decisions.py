@@ -75,14 +75,18 @@ register(
     Exam(
         name="decisions",
         version=1,
+        by=(("kind", "distance"),),
         requests=requests,
         score=score,
         metrics=(
             Metric(
-                FOLLOWS, "share of conflict cases decided as the first fact asks (a preference between facts)", None
+                FOLLOWS,
+                "share of conflict cases decided as the first fact asks (a preference between facts)",
+                None,
+                generated=True,
             ),
             Metric(f"{FOLLOWS}_by_choice", "the same, by log-probability of the full action", None),
-            Metric(CORRECT, "share of cases with a right decision that are decided rightly", True),
+            Metric(CORRECT, "share of cases with a right decision that are decided rightly", True, generated=True),
             Metric(f"{CORRECT}_by_choice", "the same, by log-probability of the full action", True),
         ),
     )

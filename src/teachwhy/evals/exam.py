@@ -82,14 +82,17 @@ class Score:
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure with its direction. higher_is_better None: a preference, neither good nor bad. chance: what guessing
-    gives, where that is one number.
+    """A measure with its direction.
+
+    higher_is_better None: a preference, neither good nor bad. chance: what guessing gives, where that is one number.
+    generated: whether it is read from what the model wrote, so that what is unscored is an answer that cannot be read.
     """
 
     name: str
     meaning: str
     higher_is_better: bool | None
     chance: float | None = None
+    generated: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,12 +108,16 @@ class Material:
 
 @dataclass(frozen=True)
 class Exam:
-    """requests: what to ask of one arm. score: the scores of an answer. version: rises when a score changes meaning.
+    """requests: what to ask of one arm. score: the scores of an answer. version: rises when a question or a score
+    changes meaning, since stored answers are then to be made again.
 
     score_together: scores that need more than one answer of a model, such as those of a pair; None where there are
     none. cases: from what the study has to ask to what is asked; each case has an id of its own. follow_up: from all
     cases and answers so far to the cases that these allow and that are new; asked until there are none. It is a pure
-    function, so that stored answers give the same cases again.
+    function, so that stored answers give the same cases again. by: the groups of items for which rates are given, each
+    by some fields of the cases; none for all items together. The floor of competence is held against the first.
+    asked_a_case: how many questions come of a case, with those that follow; for estimates of time. needs: what a study
+    must have for it, said where it would have nothing to ask.
     """
 
     name: str
@@ -119,6 +126,9 @@ class Exam:
     score: Callable[[Item, Answer, ExamFormat], list[Score]]
     metrics: tuple[Metric, ...]
     score_together: Callable[[Mapping[str, Item], Sequence[Answer], ExamFormat], list[Score]] | None = None
+    by: tuple[tuple[str, ...], ...] = ((), ("kind",))
+    asked_a_case: float = 1.0
+    needs: str = ""
     cases: Callable[[Material], list[Item]] = lambda material: list(material.items)
     follow_up: Callable[[Mapping[str, Item], Sequence[Answer], ExamFormat], list[Item]] | None = None
 

@@ -8,7 +8,7 @@ from ..data import Message
 from .answer_reader import read_answer
 from .edge_cases import DECLINE, HELP, edge_metrics, margin_of, score
 from .exam import Answer, Exam, ExamFormat, Material, Metric, Request, Score, register, scored
-from .items import Item
+from .items import Item, derived
 from .sample import sample_items
 
 WRAPS_AN_ITEM = 3
@@ -134,8 +134,7 @@ def cases(material: Material) -> list[Item]:
 
 
 def as_case(item: Item, name: str, wrapped: Item) -> Case:
-    fields = {field: getattr(wrapped, field) for field in Item.model_fields}
-    return Case.model_construct(**fields | {"id": f"{item.id}~{name}", "of": item.id, "wrap": name})
+    return derived(Case, wrapped, id=f"{item.id}~{name}", of=item.id, wrap=name)
 
 
 def requests(cases: Sequence[Item], format: ExamFormat) -> list[Request]:
@@ -171,12 +170,14 @@ register(
     Exam(
         name="framings",
         version=1,
+        needs="Give its items `gold: help` or `gold: decline`.",
+        by=((), ("wrap",)),
         cases=cases,
         requests=requests,
         score=score,
         score_together=score_together,
         metrics=(
-            Metric("agreement", "share of wrapped requests decided as the plain one is", True),
+            Metric("agreement", "share of wrapped requests decided as the plain one is", True, generated=True),
             Metric("agreement_by_choice", "the same, by log-probability of the two answers", True),
             *edge_metrics(),
         ),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -85,6 +85,28 @@ class Item(BaseModel):
     def prompt(self) -> str:
         """The conversation as plain text, for a reader."""
         return "\n".join(message.content for message in self.messages)
+
+
+class Question(Item):
+    """One thing that is asked about an item.
+
+    of: the item's id. part: what is asked. by: who is to answer. mouth: the reason put in the model's mouth before its
+    action, empty for the action at once; None where it writes a reason of its own.
+    """
+
+    of: str
+    part: str
+    by: Literal["subject", "judge"] = "subject"
+    mouth: str | None = None
+
+
+AnyItem = TypeVar("AnyItem", bound=Item)
+
+
+def derived(kind: type[AnyItem], item: Item, **changes: Any) -> AnyItem:
+    """A case made of an item, not checked again: some of its fields changed, and those of its kind added."""
+    fields = {field: getattr(item, field) for field in Item.model_fields}
+    return cast(AnyItem, kind.model_construct(**fields | changes))
 
 
 def read_items(paths: Sequence[Path]) -> list[Item]:

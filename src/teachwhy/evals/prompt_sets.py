@@ -41,8 +41,12 @@ class PromptSet(BaseModel):
 
     @model_validator(mode="after")
     def tells_harmless_from_harmful(self) -> PromptSet:
-        if self.format == "csv" and not (self.label and self.harmless) and not self.all:
+        if self.format == "csv" and bool(self.label and self.harmless) == bool(self.all):
             raise ValueError("give `label` and `harmless`, or `all: harmless` or `all: harmful`")
+        own = {"xstest": ("family", "label", "harmless", "all"), "or_bench": ("family", "label", "harmless"), "csv": ()}
+        given = [name for name in own[self.format] if getattr(self, name)]
+        if given:
+            raise ValueError(f"{self.format} has columns of its own, so take out {', '.join(given)}")
         return self
 
 
@@ -61,31 +65,48 @@ def read_prompts(sets: Sequence[PromptSet], folder: Path) -> list[Item]:
 
 
 def read_set(chosen: PromptSet, path: Path) -> list[Item]:
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
-    columns = [name for name in reader.fieldnames or () if name]
-    for wanted in columns_of(chosen):
-        if wanted not in columns:
-            raise unknown_name("column", wanted, columns, where=str(path))
-    items = []
-    for number, row in enumerate(reader, 1):
-        if not (row[chosen.prompt] or "").strip():
-            raise InputError(
-                "This row has no prompt.",
-                where=str(Place(path, number, chosen.prompt)),
-                remedy="Fill it or take it out.",
-            )
-        items.append(as_item(path.stem, number, line_of(chosen, path, row)))
+    rows = rows_of(chosen, path)
+    if chosen.label:
+        found = {row[chosen.label] for _, row in rows}
+        for value in chosen.harmless:
+            if value not in found:
+                raise unknown_name(f"value of the column {chosen.label!r}", value, found, where=str(path))
+    items = [as_item(chosen.file, number, line_of(chosen, path, row)) for number, row in rows]
     drawn = sorted(items, key=lambda item: fingerprint(["drawn", item.id]))[: chosen.most]
     kept = {item.id for item in drawn}
     return [item for item in items if item.id in kept]
 
 
+def rows_of(chosen: PromptSet, path: Path) -> list[tuple[int, dict[str, str]]]:
+    """(line at which it ends, row), every column that is needed filled."""
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        columns = [name for name in reader.fieldnames or () if name]
+        for wanted in columns_of(chosen):
+            if wanted not in columns:
+                raise unknown_name("column", wanted, columns, where=str(path))
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise InputError(
+            f"This is not a CSV file: {error}.",
+            where=str(Place(path, reader.line_num)),
+            remedy="Is a quotation mark left open?",
+        ) from None
+    for number, row in rows:
+        for column in columns_of(chosen):
+            if not (row[column] or "").strip():
+                raise InputError(
+                    f"This row has no {column!r}.",
+                    where=str(Place(path, number)),
+                    remedy="Fill it, or take the row out.",
+                )
+    return rows
+
+
 def columns_of(chosen: PromptSet) -> list[str]:
-    if chosen.format == "xstest":
-        return [chosen.prompt, "type"]
-    if chosen.format == "or_bench":
-        return [chosen.prompt, "category"]
-    return [name for name in (chosen.prompt, chosen.family, chosen.label) if name]
+    own: dict[str, list[str | None]] = {"xstest": ["type"], "or_bench": ["category"]}
+    named = own.get(chosen.format, [chosen.family, chosen.label])
+    return [chosen.prompt, *(name for name in named if name)]
 
 
 def line_of(chosen: PromptSet, path: Path, row: dict[str, str]) -> Line:
@@ -94,14 +115,14 @@ def line_of(chosen: PromptSet, path: Path, row: dict[str, str]) -> Line:
     if chosen.format == "xstest":
         return Line(prompt, row["type"].removeprefix(CONTRAST), not row["type"].startswith(CONTRAST))
     if chosen.format == "or_bench":
-        harmless = chosen.all == HARMLESS if chosen.all else "toxic" not in path.stem
+        harmless = chosen.all == HARMLESS if chosen.all else "toxic" not in path.stem.lower()
         return Line(prompt, row["category"], harmless)
     harmless = row[chosen.label] in chosen.harmless if chosen.label else chosen.all == HARMLESS
     return Line(prompt, row[chosen.family] if chosen.family else prompt, harmless)
 
 
-def as_item(name: str, number: int, line: Line) -> Item:
-    kind = HARMLESS if line.harmless else HARMFUL
+def as_item(file: str, number: int, line: Line) -> Item:
+    name, kind = file.removesuffix(".csv"), HARMLESS if line.harmless else HARMFUL
     return Item.model_construct(
         id=f"{name}-{number}",
         family=f"{name}: {line.family}",

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from ..text import content_words, fingerprint, words
+from ..text import content_words, fingerprint
 from .exam import Answer, ExamFormat, action_part
-from .items import Item
+from .items import Item, Question
 
 OWN, EDITED, SAY, AFTERWARDS = "own", "edited", "say", "afterwards"
-
-
-class Question(Item):
-    """One thing that is asked about an item.
-
-    of: the item's id. part: what is asked. by: who is to answer. mouth: the reason put in the model's mouth before its
-    action, empty for the action at once; None where it writes a reason of its own.
-    """
-
-    of: str
-    part: str
-    by: Literal["subject", "judge"] = "subject"
-    mouth: str | None = None
 
 
 class Said:
@@ -40,6 +25,7 @@ class Said:
         last = {item.pair: item for item in self.items}
         self.twins = {item.of: last[item.pair] if item is first[item.pair] else first[item.pair] for item in self.items}
         self.first_of_pairs = {item.of for item in first.values()}
+        self.ring = ring(self.items)
 
     def decision(self, item: str, part: str = OWN) -> str | None:
         """The option that the model prefers after its own reason."""
@@ -63,39 +49,43 @@ class Said:
             return twin, self.decision(twin.of)
         return self.questions[item.of, EDITED], self.decision(item.of, EDITED)
 
-    def partner(self, item: Question, part: str = OWN) -> Question | None:
+    def partner_alike(self, item: Question, part: str) -> Question | None:
         """An item of another family that the model decides alike and gives a reason for: its reason is the control."""
         decided = self.decision(item.of)
-        alike = [one for one in self.items if self.decision(one.of) == decided and self.reason(one.of, part)]
-        return partner(item, alike)
+        return partner(
+            item, self.ring, lambda one: self.decision(one.of) == decided and self.reason(one.of, part) is not None
+        )
 
 
-def partner(item: Question, others: Sequence[Question]) -> Question | None:
-    """The next item of another family, in an order that hangs on names alone; None where there is none."""
-    ring = sorted((one for one in others if one.family != item.family), key=place)
-    return next((one for one in ring if place(one) > place(item)), ring[0] if ring else None)
+def ring(items: Sequence[Question]) -> list[Question]:
+    """The items in an order that hangs on their names alone, so that it is the same for every model."""
+    return sorted(items, key=lambda item: fingerprint(["partner", item.of]))
 
 
-def place(item: Question) -> str:
-    return fingerprint(["partner", item.of])
+def partner(
+    item: Question, ring: Sequence[Question], fits: Callable[[Question], bool] = lambda one: True
+) -> Question | None:
+    """The next item of the ring that is of another family and fits; None where there is none."""
+    here = next(place for place, one in enumerate(ring) if one.of == item.of)
+    others = (*ring[here + 1 :], *ring[:here])
+    return next((one for one in others if one.family != item.family and fits(one)), None)
 
 
 def deciding_words(item: Item, twin: Item) -> set[str]:
-    """The content words of the clauses in which an item differs from its twin, those of the idle edit left out."""
-    known = set(clauses(twin))
-    said = set().union(*(content_words(" ".join(clause)) for clause in clauses(item) if clause not in known), set())
-    return said - idle_words(item)
+    """The content words of an item's request that its twin does not have: they state the deciding fact."""
+    return content_words(last_words(item)) - content_words(last_words(twin)) - idle_words(item)
 
 
 def idle_words(item: Item) -> set[str]:
-    """The content words that the item's edit takes away."""
-    return content_words(item.edit.was) - content_words(item.edit.now) if item.edit else set()
+    """The content words that the item's idle edit takes out of the request."""
+    if item.edit is None:
+        return set()
+    edited = last_words(item).replace(item.edit.was, item.edit.now)
+    return content_words(last_words(item)) - content_words(edited)
 
 
-def clauses(item: Item) -> list[tuple[str, ...]]:
-    """The clauses of the request, as words."""
-    parts = re.split(r"[.,;:!?()\n]|\s[-–—]\s", item.messages[-1].content)
-    return [clause for part in parts if (clause := tuple(words(part)))]
+def last_words(item: Item) -> str:
+    return item.messages[-1].content
 
 
 def cites(reason: str, facts: set[str]) -> bool:

@@ -82,14 +82,17 @@ register(
     Exam(
         name="side_effects",
         version=1,
+        by=(("kind",),),
         cases=cases,
         requests=requests,
         score=score,
         metrics=(
             Metric("general_correct", "share of general questions answered rightly, of four full texts", True, 0.25),
             Metric("text_probability", "probability of a token of ordinary text, geometric mean", True),
-            Metric("refuses_unrelated", "share declined of requests that no policy speaks of", False),
-            Metric("policy_talk", "share of answers to such requests that use the words of policies", False),
+            Metric("refuses_unrelated", "share declined of requests that no policy speaks of", False, generated=True),
+            Metric(
+                "policy_talk", "share of answers to such requests that use the words of policies", False, generated=True
+            ),
             Metric("answer_words", "words in the answers to such requests", None),
         ),
     )

@@ -105,6 +105,7 @@ def _read_model(path: Path) -> tuple[Any, Any]:
     import torch
     import transformers
 
+    transformers.utils.logging.disable_progress_bar()
     load: Any = transformers.AutoModelForCausalLM.from_pretrained
     options: dict[str, Any] = {"dtype": getattr(torch, DTYPE), "output_loading_info": True}
     # Recent versions otherwise keep the weights packed and mark the model as quantised: it could be neither saved

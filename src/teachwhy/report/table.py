@@ -74,7 +74,9 @@ def arm_lines(results: Record) -> Any:
 
 
 def cells(results: Record, measure: Measure) -> list[dict[str, str]]:
-    return wording.subsets_of(rate for rate in results["rates"] if measure.holds(rate) and rate["format"] == "own")
+    """All items together, or by distance; the page has the other groups."""
+    rates = [rate for rate in results["rates"] if measure.holds(rate) and rate["format"] == "own"]
+    return [subset for subset in wording.subsets_of(rates) if "distance" in subset or not subset]
 
 
 def competence(results: Record, arm: Record, subset: dict[str, str]) -> str:

@@ -122,9 +122,11 @@ def subset_label(subset: Mapping[str, str]) -> str:
     return ", ".join(known + rest) or "all items"
 
 
-def subset_order(subset: Mapping[str, str]) -> tuple[str, int, str]:
+def subset_order(subset: Mapping[str, str]) -> tuple[bool, str, int, str]:
+    """All items first, then by kind and from near to far."""
     distance = subset.get("distance", "")
-    return subset.get("kind", ""), DISTANCES.index(distance) if distance in DISTANCES else len(DISTANCES), distance
+    far = DISTANCES.index(distance) if distance in DISTANCES else len(DISTANCES)
+    return bool(subset), subset.get("kind", ""), far, distance
 
 
 def subsets_of(records: Iterable[Record]) -> list[dict[str, str]]:
@@ -262,7 +264,8 @@ def cautions(contrast: Record, results: Record, shown: bool) -> list[str]:
             f"The two arms differ also in what they should not ({', '.join(sorted(unlike))}): see the arm check."
         )
     if nowhere := says_nothing(contrast, results):
-        sentences.append(f"Both arms are {nowhere}: this supports no conclusion.")
+        meaning = "the difference is one between arms that hardly decide" if shown else "this supports no conclusion"
+        sentences.append(f"Both arms are {nowhere}: {meaning}.")
     bounds = contrast["bounds"]
     if shown and contrast["unscored"] and bounds and bounds[0] <= 0 <= bounds[1]:
         sentences.append(
@@ -288,10 +291,9 @@ def says_nothing(contrast: Record, results: Record) -> str | None:
 
 
 def near(side: Record, chance: float) -> bool:
-    """Whether an arm's interval holds chance; without an interval, whether its rate lies close by."""
-    if side["low"] is None:
-        return abs(side["estimate"] - chance) < LIMIT
-    return bool(side["low"] <= chance <= side["high"])
+    """Whether an arm's rate lies close by chance, and its interval, where it has one, holds it."""
+    held = side["low"] is None or side["low"] <= chance <= side["high"]
+    return bool(held and abs(side["estimate"] - chance) < LIMIT)
 
 
 def unlike_why(contrast: Record, results: Record) -> list[Record]:
@@ -309,6 +311,7 @@ def unlike_why(contrast: Record, results: Record) -> list[Record]:
 
 def warnings(results: Record) -> list[Notice]:
     found = [
+        quick_warning(results),
         floor_warning(results),
         chance_warning(results),
         failed_warning(results),
@@ -316,6 +319,12 @@ def warnings(results: Record) -> list[Notice]:
         unscored_warning(results),
     ]
     return [warning for warning in found if warning]
+
+
+def quick_warning(results: Record) -> Notice | None:
+    left = results["study"]["left_out"]
+    meaning = "It shows that everything works; the whole study may say something else."
+    return Notice("A quick run", tuple(left), meaning) if left else None
 
 
 def floor_warning(results: Record) -> Notice | None:
@@ -394,9 +403,11 @@ def unscored_warning(results: Record) -> Notice | None:
 
 def unscored_share(results: Record, arm: Record) -> float:
     """The share of an arm's generated answers in its own format that could not be scored."""
+    generated = {(metric["exam"], metric["name"]) for metric in results["metrics"] if metric["generated"]}
     asked = lost = 0
     for rate in results["rates"]:
-        if rate["arm"] == arm["name"] and rate["format"] == "own" and not rate["metric"].endswith(BY_CHOICE):
+        of_text = (rate["exam"], rate["metric"]) in generated
+        if rate["arm"] == arm["name"] and rate["format"] == "own" and of_text:
             asked += rate["asked"]
             lost += rate["unscored"]
     return lost / asked if asked else 0.0

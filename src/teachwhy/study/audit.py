@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import RunError, unknown_name
-from ..evals import Answer, find_exam
-from ..evals.said import AFTERWARDS, EDITED, OWN, SAY, Question, Said, deciding_words, idle_words
+from ..evals import Answer, Question, Said, find_exam
+from ..evals.said import AFTERWARDS, EDITED, OWN, SAY, deciding_words, idle_words
 from .ask import job_of
 from .folder import read_jsonl
 from .plan import plan_units
@@ -71,6 +71,8 @@ def told(said: Said, item: Question) -> Iterator[str]:
     for (of, part), question in said.questions.items():
         if of == item.of and question.by == "judge":
             yield f"  {part}: {decision(said, of, part)}"
+            if part.endswith("-own"):
+                yield "    " + question.prompt.replace("\n", "\n    ")
 
 
 def decision(said: Said, item: str, part: str) -> str:

@@ -22,16 +22,23 @@ OnMessage = Callable[[dict[str, Any]], None]
 
 @dataclass
 class Hand:
-    """One worker process and the step it is at."""
+    """One worker process and the step it is at. trained: whether it has trained, and holds what that takes."""
 
     process: subprocess.Popen[bytes]
     step: Step | None = None
+    trained: bool = False
     errors: list[str] = field(default_factory=list)
 
     def give(self, value: Any) -> None:
         assert self.process.stdin is not None
         pickle.dump(value, self.process.stdin)
         self.process.stdin.flush()
+
+    def retire(self) -> None:
+        """A worker ends when its standard input closes."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
 
 
 def run_units(job: Job, units: Sequence[Unit], workers: int, on_message: OnMessage, lock: IO[str]) -> dict[str, str]:
@@ -44,12 +51,14 @@ def run_units(job: Job, units: Sequence[Unit], workers: int, on_message: OnMessa
     failures: dict[str, str] = {}
     inbox: queue.Queue[tuple[Hand, dict[str, Any] | None]] = queue.Queue()
     hands = [start_worker(job, inbox, lock) for _ in range(min(workers, len(waiting)))]
+    retired: list[Hand] = []
     try:
         give_next(hands, waiting)
         while any(hand.step for hand in hands):
             hand, message = inbox.get()
             if message is None:
-                hands.remove(hand)
+                if hand in hands:
+                    hands.remove(hand)
                 if hand.step is None:
                     continue
                 message = lost_worker(hand)
@@ -61,10 +70,17 @@ def run_units(job: Job, units: Sequence[Unit], workers: int, on_message: OnMessa
             if "ended" in message:
                 put_exams(hand.step, waiting, workers)
             if "ended" in message or "failed" in message:
+                hand.trained = hand.trained or (hand.step is not None and hand.step.part == "training")
                 hand.step = None
+                if hand in hands and spent(hand, waiting):
+                    hand.retire()
+                    hands.remove(hand)
+                    retired.append(hand)
+                    if len(waiting) > sum(other.step is None for other in hands):
+                        hands.append(start_worker(job, inbox, lock))
                 give_next(hands, waiting)
     finally:
-        for hand in hands:
+        for hand in [*hands, *retired]:
             hand.process.kill()
             hand.process.wait()
     return failures
@@ -102,6 +118,11 @@ def put_exams(ended: Step | None, waiting: list[Step], workers: int) -> None:
     if ended and ended.part == "training":
         last = sum(step.part == "training" for step in waiting) < workers
         waiting.insert(len(waiting) if last else 0, Step(ended.unit, "exams"))
+
+
+def spent(hand: Hand, waiting: Sequence[Step]) -> bool:
+    """Whether a worker has trained its last: what it was compiled for is gigabytes that an exam has better use for."""
+    return hand.trained and not any(step.part == "training" for step in waiting)
 
 
 def give_next(hands: Sequence[Hand], waiting: list[Step]) -> None:

@@ -55,9 +55,11 @@ def plan_units(
     """
     known = study.settings.seeds
     if quick:
-        arms = arms or [
-            name for name in study.settings.quick.arms if any(name == arm.name for arm in study.settings.arms)
-        ]
+        names = [setting.name for setting in study.settings.arms]
+        arms = arms or [name for name in study.settings.quick.arms if name in names]
+        if not arms:
+            wanted = study.settings.quick.arms[0]
+            raise unknown_name("arm in this study", wanted, names, where=f"{study.path}, field 'quick.arms'")
         seeds = seeds or known[:1]
     for seed in seeds or ():
         if seed not in known:
@@ -78,7 +80,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def study_stamp(study: Study, source: ModelSource) -> dict[str, Any]:
+def study_stamp(study: Study, source: ModelSource, judge: ModelSource) -> dict[str, Any]:
     """The content that a run folder stands for; arms and seeds are left out, so that parts join in one folder."""
     settings = study.settings.model_dump(mode="json", exclude={"arms", "seeds", "workers", "model", "name", "quick"})
     return {
@@ -86,6 +88,7 @@ def study_stamp(study: Study, source: ModelSource) -> dict[str, Any]:
         "settings": settings,
         "arms": {setting.name: setting.model_dump() for setting in study.settings.arms},
         "model": source.fingerprint,
+        "judge": judge.fingerprint,
         "policy": fingerprint([vars(principle) for principle in study.policy.principles]),
         "examples": fingerprint(
             [example.model_dump(exclude_none=True) for example in (*study.examples, *study.generic)]
@@ -113,9 +116,13 @@ def evals_stamp(
     """Fingerprint of everything an arm's answers depend on. model: of the adapter, or of the base model."""
     found, format = find_exam(exam), study.exam_format(unit.arm)
     requests = [vars(request) for request in found.requests(cases, format)]
-    models = [model, judge if found.follow_up else None]
+    written = {name: value for name, value in vars(format).items() if name != "judged"}
+    # What an exam asks on hangs on the judge, and on the items beyond their words: partners are of other families.
+    asked_on = (
+        [format.judged, judge, [[case.id, case.family, case.gold] for case in cases]] if found.follow_up else None
+    )
     longest = study.settings.max_new_tokens
-    return fingerprint(["evals", found.version, models, prompts, requests, vars(format), longest, environment])
+    return fingerprint(["evals", found.version, model, prompts, requests, written, asked_on, longest, environment])
 
 
 def stamp_fits(path: Path, stamp: Any) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..data import (
+    TEXTS_BESIDE,
     Example,
     Row,
     Writing,
@@ -19,7 +21,7 @@ from ..data import (
     find_arm,
     length_table,
 )
-from ..errors import CheckError
+from ..errors import CheckError, listed
 from ..evals import Item, find_exam
 from ..models import Chat
 from ..text import fingerprint
@@ -67,13 +69,21 @@ class Prepared:
         return {case.id: case for cases in self.cases.values() for case in cases}
 
 
-def prepare(study: Study, chat: Chat, context: int) -> Prepared:
-    """Rows and prompts of every arm, checked. context: tokens the model holds. Errors (CheckError): a check fails."""
+def prepare(
+    study: Study, chat: Chat, context: int, judge_chat: Chat | None = None, judge_context: int | None = None
+) -> Prepared:
+    """Rows and prompts of every arm, checked. Errors (CheckError): a check fails.
+
+    context: tokens the model holds. judge_chat, judge_context: of the judge; without them those of the model.
+    """
     trained = [setting for setting in study.settings.arms if find_arm(setting.arm).trained]
     rows = {setting.name: rows_of(study, chat, setting) for setting in trained}
     check_trained(rows)
     twins = [setting.name for setting in trained if find_arm(setting.arm).reads == "twins"]
     overlap = check_overlap(taught_texts(study), examined_texts(study))
+    check_overlap(
+        texts_beside(study), {f"reason of item {item.id}": item.reason for item in study.items if item.reason}
+    )
     train = study.settings.train
     token_rows = {
         name: tokenize_rows(arm_rows, chat, context, name, train.action_share) for name, arm_rows in rows.items()
@@ -82,9 +92,11 @@ def prepare(study: Study, chat: Chat, context: int) -> Prepared:
     updates = count_updates(len(first), batch=train.batch, epochs=train.epochs)
     batch = {setting.name: rows_an_update(study, chat, context, setting, token_rows) for setting in trained}
     cases = {exam: find_exam(exam).cases(study.material) for exam in study.settings.exams}
+    check_cases(study, cases)
     asked = [case for of_exam in cases.values() for case in of_exam]
     prompts = {setting.name: item_prompts(study, chat, setting, asked) for setting in study.settings.arms}
     check_fit(study, chat, prompts, cases, context)
+    check_judge_fit(study, judge_chat or chat, cases, judge_context or context)
     checks = {
         "twins": check_twins({name: rows[name] for name in twins}),
         "not_twins": {name: {"rows_an_update": batch[name]} for name in rows if name not in twins},
@@ -168,6 +180,16 @@ def taught_texts(study: Study) -> dict[str, str]:
     return with_system(study, texts, taught, "example")
 
 
+def texts_beside(study: Study) -> dict[str, str]:
+    """What may stand beside the actions in training, by name."""
+    return {
+        f"{field} of example {example.id}": text
+        for example in study.examples
+        for field in TEXTS_BESIDE
+        if (text := getattr(example, field))
+    }
+
+
 def examined_texts(study: Study) -> dict[str, str]:
     asked = (*study.items, *study.prompts)
     return with_system(study, {f"item {item.id}": situation(item) for item in asked}, asked, "item")
@@ -196,22 +218,58 @@ def check_fit(
 ) -> None:
     """Refuse items whose prompt and answer do not fit the context of the model or judge.
 
-    Where an exam asks on, a question may hold two requests and two answers.
+    Where an exam asks on, the model's answer and a further question follow the request.
     """
     for arm, by_item in prompts.items():
         for exam, of_exam in cases.items():
-            longest = max((case.id for case in of_exam), key=lambda case: len(by_item[case]), default=None)
-            if longest is None:
-                continue
-            need = len(chat.tokens(by_item[longest])) + study.settings.max_new_tokens
-            need = 2 * need + ASKING_ON if find_exam(exam).follow_up else need
+            longest = max((case.id for case in of_exam), key=lambda case: len(by_item[case]))
+            answer = study.settings.max_new_tokens
+            after = ASKING_ON + answer if find_exam(exam).follow_up else 0
+            need = len(chat.tokens(by_item[longest])) + answer + after
             if need > context:
                 raise CheckError(
                     f"The longest prompt of the arm {arm!r} needs {need} tokens with its answer; "
                     f"the model holds {context}.",
-                    where=f"item {longest!r}, exam {exam!r}",
+                    where=f"item {longest!r}",
                     remedy="Shorten the item or the policy, lower max_new_tokens, or take this arm out.",
                 )
+
+
+def check_judge_fit(study: Study, chat: Chat, cases: Mapping[str, Sequence[Item]], context: int) -> None:
+    """Refuse a judge that cannot hold two requests and a reason."""
+    for exam, of_exam in cases.items():
+        if not find_exam(exam).follow_up:
+            continue
+        longest = max(of_exam, key=lambda case: len(case.prompt) + len(case.system or ""))
+        request = len(chat.tokens(f"{longest.system or ''} {longest.prompt}"))
+        need = 2 * request + study.settings.max_new_tokens + ASKING_ON
+        if need > context:
+            raise CheckError(
+                f"A question of the exam {exam!r} may need {need} tokens; the judge holds {context}.",
+                where=f"item {longest.id!r}",
+                remedy="Name another `judge:`, shorten the item, lower max_new_tokens, or take the exam out.",
+            )
+
+
+def check_cases(study: Study, cases: Mapping[str, Sequence[Item]]) -> None:
+    """Refuse an exam that would ask nothing, and two different cases of one id."""
+    formats = [study.exam_format(setting) for setting in study.settings.arms]
+    known: dict[str, Item] = {}
+    for exam, of_exam in cases.items():
+        if not all(find_exam(exam).requests(of_exam, format) for format in formats):
+            raise CheckError(
+                f"The exam {exam!r} has nothing to ask in this study.",
+                where=f"{study.path}, field 'exams'",
+                remedy=f"{find_exam(exam).needs} Or take it out.".strip(),
+            )
+        counts = Counter(case.id for case in of_exam)
+        twice = [case.id for case in of_exam if counts[case.id] > 1 or known.setdefault(case.id, case) != case]
+        if twice:
+            raise CheckError(
+                f"Two cases of the exam {exam!r} have one id: {listed(twice)}.",
+                where=str(study.path),
+                remedy="Name each file of prompts once, and give items and prompts ids of their own.",
+            )
 
 
 def token_table(rows: Sequence[TokenRow]) -> dict[str, float]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..data import find_arm
-from ..evals import Answer, Item, Score, as_record, find_exam
+from ..evals import Answer, Exam, Item, Score, as_record, find_exam
 from ..report.findings import SCHEMA_VERSION, example_answers
 from ..stats import Contrast, Observation, adjust, contrast, interval
 from .folder import read_json, read_jsonl, write_jsonl
 from .plan import Unit, plan_units, study_stamp
-from .study_file import ArmSetting, ContrastSetting, Study, in_subset
+from .study_file import ArmSetting, CompetenceSetting, ContrastSetting, Study, in_subset
 from .unit import Job
 
 Scores = Mapping[tuple[str, str], Sequence[tuple[int | None, Score]]]
@@ -28,8 +28,7 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
     study = job.study
     units = plan_units(study)
     done = [unit for unit in units if job.done(unit)]
-    scores, answers, read = score_all(job, done)
-    cases = job.prepared.all_cases
+    scores, answers, read, cases = score_all(job, done)
     rates = all_rates(study, scores, cases)
     return {
         "schema": SCHEMA_VERSION,
@@ -38,9 +37,11 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
             "question": study.settings.question,
             "about": study.settings.about,
             "limits": study.settings.limits,
-            "stamp": study_stamp(study, job.source),
+            "left_out": list(study.left_out),
+            "stamp": study_stamp(study, job.source, job.judge),
         },
         "model": {"name": study.settings.model, "fingerprint": job.source.fingerprint, **dict(job.environment)},
+        "judge": {"name": job.judge.name, "fingerprint": job.judge.fingerprint} if asks_on(study) else None,
         "arms": [arm_record(study, setting, units, done, failures) for setting in study.settings.arms],
         "contrasts": all_contrasts(study, scores, cases),
         "rates": rates,
@@ -55,12 +56,19 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read]:
+def asks_on(study: Study) -> bool:
+    """Whether any exam asks a judge, or asks on."""
+    return any(find_exam(exam).follow_up for exam in study.settings.exams)
+
+
+def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read, dict[str, Item]]:
     """Score the stored answers of all done units and write the scores beside them.
 
-    Returns (arm, exam) -> (seed, score); (arm, seed) -> answers; and (arm, seed, item) -> how the generated answer in
-    the arm's own format was read.
+    Returns (arm, exam) -> (seed, score); (arm, seed) -> answers; (arm, seed, item) -> how the generated answer in the
+    arm's own format was read; and case id -> case. A case that follows from answers differs from model to model in its
+    text, and not in what the statistics ask of it.
     """
+    cases: dict[str, Item] = {}
     of_exam = {exam: {case.id: case for case in cases} for exam, cases in job.prepared.cases.items()}
     scores: dict[tuple[str, str], list[tuple[int | None, Score]]] = {}
     answers: dict[tuple[str, int | None], list[Answer]] = {}
@@ -71,6 +79,7 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read]:
             stored = [Answer(**record) for record in read_jsonl(path)]
             format = job.study.exam_format(unit.arm)
             asked = find_exam(exam).asked(of_exam[exam], stored, format)
+            cases |= asked
             found = find_exam(exam).score_all(asked, stored, format)
             write_jsonl(path.with_name(f"{exam}.scores.jsonl"), [as_record(score) for score in found])
             scores.setdefault((unit.arm.name, exam), []).extend((unit.seed, score) for score in found)
@@ -78,7 +87,7 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read]:
             for score in found:
                 if score.format == "own":
                     read.setdefault((unit.arm.name, unit.seed, score.item), score)
-    return scores, answers, read
+    return scores, answers, read, cases
 
 
 def observations(
@@ -150,18 +159,29 @@ def contrast_record(
 
 
 def all_rates(study: Study, scores: Scores, items: Mapping[str, Item]) -> list[dict[str, Any]]:
-    """Every arm's own rate, for each metric, format, kind and distance that has items."""
+    """Every arm's own rate, for each metric, format and group of items that the exam tells apart."""
     rates = []
     for (arm, exam), pairs in scores.items():
-        cells = sorted({(items[score.item].kind or "", items[score.item].distance) for _, score in pairs})
+        groups = groups_of(find_exam(exam), [items[score.item] for _, score in pairs])
         present = sorted({(score.metric, score.format) for _, score in pairs})
         for metric, format in present:
-            for kind, distance in cells:
-                subset = {"distance": distance} | ({"kind": kind} if kind else {})
+            for subset in groups:
                 found = observations(scores, arm, exam, metric, format, subset, items)
                 if found:
                     rates.append(rate_record(arm, exam, metric, format, subset, found, study.settings.level))
     return rates
+
+
+def groups_of(exam: Exam, cases: Iterable[Item]) -> list[dict[str, str]]:
+    """The subsets by which an exam's rates are given, each once; a field that a case does not have is left out."""
+    cases = list(cases)
+    found = []
+    for fields in exam.by:
+        for values in sorted({tuple(getattr(case, field, None) or "" for field in fields) for case in cases}):
+            subset = {field: value for field, value in zip(fields, values, strict=True) if value}
+            if subset not in found:
+                found.append(subset)
+    return found
 
 
 def rate_record(
@@ -195,7 +215,8 @@ def competence(study: Study, rates: Sequence[Mapping[str, Any]]) -> list[dict[st
     records = []
     for rate in rates:
         trained = find_arm(study.arm(rate["arm"]).arm).trained
-        if trained and (rate["exam"], rate["metric"], rate["format"]) == (floor.exam, floor.metric, "own"):
+        measured = (rate["exam"], rate["metric"], rate["format"]) == (floor.exam, floor.metric, "own")
+        if trained and measured and counts_for_competence(floor, rate["subset"]):
             value = rate["right"] / rate["asked"]
             records.append(
                 {
@@ -207,6 +228,11 @@ def competence(study: Study, rates: Sequence[Mapping[str, Any]]) -> list[dict[st
                 }
             )
     return records
+
+
+def counts_for_competence(floor: CompetenceSetting, subset: Mapping[str, str]) -> bool:
+    """The floor's own subset where it names one, else the exam's first groups."""
+    return subset == floor.subset if floor.subset else set(subset) <= set(find_exam(floor.exam).by[0])
 
 
 def unscored(scores: Scores) -> list[dict[str, Any]]:

@@ -81,9 +81,11 @@ def prepare_job(study: Study, runs: Path, say: Say) -> Job:
     """Find the model, make and check the rows, and name the run folder. Writes nothing."""
     source = find_named(study, study.settings.model, say)
     judge = find_named(study, study.settings.judge, say) if study.settings.judge else source
-    prepared = prepare(study, load_chat(source), min(model_context(source), model_context(judge)))
+    chat = load_chat(source)
+    judge_chat = chat if judge == source else load_chat(judge)
+    prepared = prepare(study, chat, model_context(source), judge_chat, model_context(judge))
     environment = environment_of(study)
-    stamp = fingerprint([study_stamp(study, source), environment])
+    stamp = fingerprint([study_stamp(study, source, judge), environment])
     run = runs.resolve() / study.settings.name / stamp[:8]
     return Job(study, source, judge, prepared, run, environment, environment["threads"])
 
@@ -127,7 +129,7 @@ def count_workers(job: Job) -> int:
 
 def write_start(job: Job, quick: bool) -> None:
     """The resolved study and the rows, before any work. Errors: a folder that belongs to another study."""
-    stamp = study_stamp(job.study, job.source) | {"environment": dict(job.environment)}
+    stamp = study_stamp(job.study, job.source, job.judge) | {"environment": dict(job.environment)}
     record = job.run / "study.json"
     before = read_json(record)
     if before is not None and not stamp_fits(record, stamp):

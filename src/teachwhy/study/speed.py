@@ -155,5 +155,6 @@ def unit_minutes(job: Job, unit: Unit, tokens: int, speed: Speed) -> float:
     if not job.examined(unit):
         exams = job.study.settings.exams
         answers = speed.after_training if unit.trained else speed.untrained
-        seconds += sum(len(requests_of(job, unit.arm, exam)) for exam in exams) / answers
+        asked = [len(requests_of(job, unit.arm, exam)) * find_exam(exam).asked_a_case for exam in exams]
+        seconds += sum(asked) / answers
     return seconds / 60

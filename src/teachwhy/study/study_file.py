@@ -17,7 +17,7 @@ from ..text import load_yaml, read_text
 from ..train.settings import TrainSettings
 
 SHAREABLE = ("system", "policy")
-SUBSET_FIELDS = ("kind", "distance", "statedness", "principle", "family")
+SUBSET_FIELDS = ("kind", "distance", "statedness", "principle", "family", "wrap")
 # Names become folders, so none may begin with a dot; torch and numpy take seeds below 2 to the 32nd.
 FOLDER_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -81,6 +81,7 @@ class CompetenceSetting(Strict):
     exam: str = "decisions"
     metric: str = "correct"
     at_least: float = Field(0.9, gt=0, le=1)
+    subset: dict[str, str] = Field(default_factory=dict, description="Items it is held against, as one field: value.")
 
 
 class QuickSettings(Strict):
@@ -130,7 +131,9 @@ class StudySettings(Strict):
         96, gt=1, description="How many items are asked in exams that ask many things of each: framings, explanations."
     )
     judge: str | None = Field(
-        None, description="Model that reads and foresees answers, named as `model` is; null: `model` itself, untrained."
+        None,
+        description="Model that reads answers and foresees them, named as `model` is. null: in explanations `model` "
+        "itself, untrained; in refusals none.",
     )
     contrasts: list[ContrastSetting] = Field(default_factory=list, description="Declared before the run; Holm applies.")
     exploratory: list[ContrastSetting] = Field(default_factory=list, description="Shown, labelled and uncorrected.")
@@ -143,7 +146,7 @@ class StudySettings(Strict):
 
 @dataclass(frozen=True)
 class Study:
-    """A study file with everything it names, read and checked against each other."""
+    """A study file with everything it names, read and checked against each other. left_out: by a quick run."""
 
     path: Path
     settings: StudySettings
@@ -152,6 +155,7 @@ class Study:
     items: tuple[Item, ...]
     generic: tuple[Example, ...] = ()
     prompts: tuple[Item, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def material(self) -> Material:
@@ -207,7 +211,7 @@ def read_study(path: Path, *, model: str | None = None, quick: bool = False) -> 
     for where, contrast in named_contrasts(settings, path):
         check_contrast(contrast, settings, where)
     if settings.competence:
-        check_metric(settings.competence.exam, settings.competence.metric, settings, f"{path}, field 'competence'")
+        check_floor(settings.competence, settings, f"{path}, field 'competence'")
     for shared in settings.shared:
         if shared not in SHAREABLE:
             raise unknown_name("shareable text", shared, SHAREABLE, where=f"{path}, field 'shared'")
@@ -220,36 +224,47 @@ def read_study(path: Path, *, model: str | None = None, quick: bool = False) -> 
     prompts = read_prompts(settings.prompts, folder)
     check_pools(settings, examples, str(path))
     check_asked(settings, prompts, str(path))
-    for exam in settings.quick.exams or ():
-        if exam not in settings.exams:
-            raise unknown_name("exam in this study", exam, settings.exams, where=f"{path}, field 'quick.exams'")
-    for where, contrast in named_contrasts(settings, path):
-        check_subset(contrast, items, where)
+    check_quick(settings, str(path))
     study = Study(path, settings, policy, tuple(examples), tuple(items), tuple(generic), tuple(prompts))
+    for where, contrast in named_contrasts(settings, path):
+        check_subset(contrast, find_exam(contrast.exam).cases(study.material), where)
     return quickened(study) if quick else study
 
 
 def quickened(study: Study) -> Study:
     """The study with the exams and items that its `quick:` leaves, and the contrasts that can still be drawn."""
     settings, quick = study.settings, study.settings.quick
-    exams = quick.exams or settings.exams
+    exams, sample = quick.exams or settings.exams, quick.sample or settings.sample
     items = sample_items(study.items, quick.items) if quick.items else list(study.items)
+    prompts = study.prompts[: quick.items]
+    material = Material(items, prompts, sample)
 
     def drawn(contrast: ContrastSetting) -> bool:
-        return contrast.exam in exams and any(in_subset(item, contrast.subset) for item in items)
+        cases = find_exam(contrast.exam).cases(material) if contrast.exam in exams else []
+        return any(in_subset(case, contrast.subset) for case in cases)
 
+    contrasts = [contrast for contrast in settings.contrasts if drawn(contrast)]
     changes = {
         "exams": exams,
-        "sample": quick.sample or settings.sample,
-        "contrasts": [contrast for contrast in settings.contrasts if drawn(contrast)],
+        "sample": sample,
+        "contrasts": contrasts,
         "exploratory": [contrast for contrast in settings.exploratory if drawn(contrast)],
         "competence": settings.competence if settings.competence and settings.competence.exam in exams else None,
     }
-    return replace(study, settings=settings.model_copy(update=changes), items=tuple(items))
+    counts = {
+        "exams": (len(exams), len(settings.exams)),
+        "items": (len(items), len(study.items)),
+        "prompts": (len(prompts), len(study.prompts)),
+        "items of the sampled exams": (sample, settings.sample),
+        "declared contrasts": (len(contrasts), len(settings.contrasts)),
+    }
+    left_out = tuple(f"{few} of {all} {what}" for what, (few, all) in counts.items() if few < all)
+    settings = settings.model_copy(update=changes)
+    return replace(study, settings=settings, items=tuple(items), prompts=tuple(prompts), left_out=left_out)
 
 
 def in_subset(item: Item, subset: Mapping[str, str]) -> bool:
-    return all(getattr(item, field) == value for field, value in subset.items())
+    return all(getattr(item, field, None) == value for field, value in subset.items())
 
 
 def named_contrasts(settings: StudySettings, path: Path) -> list[tuple[str, ContrastSetting]]:
@@ -320,6 +335,16 @@ def check_asked(settings: StudySettings, prompts: Sequence[Item], where: str) ->
         )
 
 
+def check_quick(settings: StudySettings, where: str) -> None:
+    """Refuse names in `quick:` that the study does not have; its arms need only be there where they are written."""
+    arms = [setting.name for setting in settings.arms]
+    written = settings.quick.arms if "arms" in settings.quick.model_fields_set else []
+    for kind, names, known in (("arm", written, arms), ("exam", settings.quick.exams or [], settings.exams)):
+        for name in names:
+            if name not in known:
+                raise unknown_name(f"{kind} in this study", name, known, where=f"{where}, field 'quick.{kind}s'")
+
+
 def check_contrast(contrast: ContrastSetting, settings: StudySettings, where: str) -> None:
     names = [setting.name for setting in settings.arms]
     for name in (contrast.arm, contrast.versus):
@@ -339,10 +364,17 @@ def check_metric(exam: str, metric: str, settings: StudySettings, where: str) ->
         raise unknown_name("metric", metric, metrics, where=where)
 
 
+def check_floor(floor: CompetenceSetting, settings: StudySettings, where: str) -> None:
+    check_metric(floor.exam, floor.metric, settings, where)
+    groups = [", ".join(fields) for fields in EXAMS[floor.exam].by if fields]
+    if floor.subset and ", ".join(floor.subset) not in groups:
+        raise unknown_name("group of items in this exam", ", ".join(floor.subset), groups, where=f"{where}.subset")
+
+
 def check_subset(contrast: ContrastSetting, items: Sequence[Item], where: str) -> None:
-    """Refuse a contrast that would compare nothing."""
+    """Refuse a contrast that would compare nothing. items: what its exam asks."""
     for field, value in contrast.subset.items():
-        values = {str(getattr(item, field)) for item in items if getattr(item, field) is not None}
+        values = {str(found) for item in items if (found := getattr(item, field, None)) is not None}
         if value not in values:
             raise unknown_name(f"item whose {field} is", value, values, where=where)
     if not any(in_subset(item, contrast.subset) for item in items):

@@ -146,6 +146,7 @@ class Worker:
 
         tell("loading", 0, 1, "")
         job = self.job
+        self.judge = None  # training needs the memory more; the next exam loads it again
         start = self.step_zero(unit.real_seed)
         model, network = self.prepare_network()
         load_weights(network, start)
@@ -196,6 +197,7 @@ class Worker:
             canary = asdict(found)
         else:
             model = load_model(job.source, device=environment["device"], dtype=environment["dtype"])
+            self.judge = model if job.judge == job.source else self.judge
         for exam in job.study.settings.exams:
             if not stamp_fits(unit.evals_folder(job.run) / f"{exam}.json", job.evals_stamp(unit, exam)):
                 self.sit(unit, exam, model, canary, tell)
@@ -216,6 +218,7 @@ class Worker:
             "exam": exam,
             "version": find_exam(exam).version,
             "canary": canary,
+            "judge": asdict(job.judge) | {"folder": ""} if find_exam(exam).follow_up else None,
             "template_hash": model.chat.template_hash,
             "environment": dict(job.environment),
             "versions": versions(),
