@@ -378,11 +378,12 @@ def first_line(text: str) -> str:
 
 
 def unfinished_warning(results: Record) -> Notice | None:
-    points = [
-        f"`{arm['name']}`: " + ("not run" if arm["state"] == "not run" else f"only {seeds_label(arm['seeds'])}")
-        for arm in results["arms"]
-        if arm["state"] in ("part", "not run")
-    ]
+    found: dict[str, list[str]] = {}
+    for arm in results["arms"]:
+        if arm["state"] in ("part", "not run"):
+            state = "not run" if arm["state"] == "not run" else f"only {seeds_label(arm['seeds'])}"
+            found.setdefault(state, []).append(f"`{arm['name']}`")
+    points = [f"{state}: {', '.join(arms)}" for state, arms in found.items()]
     return Notice("Not finished", tuple(points), "This page shows a part of the study.") if points else None
 
 
