@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from teachwhy.evals import Answer, ExamFormat, Item, Material, answer_requests, find_exam, read_items
-from teachwhy.evals.side_effects import RIGHT, own_material
+from teachwhy.errors import InputError
+from teachwhy.evals import Answer, ExamFormat, Item, Material, answer_requests, find_exam, read_items, read_questions
+from teachwhy.evals.question_sets import RIGHT
+from teachwhy.evals.side_effects import own_material
 from teachwhy.models import find_model, load_model
 
 FORMAT = ExamFormat(reasons=True, place="first", reason_marker="Reason:", action_marker="Answer:")
@@ -95,3 +97,25 @@ def test_none_of_it_overlaps_the_bundled_studies() -> None:
     items = {item.id: item.prompt for item in read_items([folder / "items.jsonl"])}
     asked = {case.id: f"{case.prompt} {' '.join(case.answers.values())}" for case in own_material()}
     assert overlaps(taught | items, asked) == []
+
+
+def test_questions_of_ones_own_are_a_kind_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "algebra_test.csv").write_text('"What is 2, doubled?",three,four,five,six,B\n')
+    (tmp_path / "local.jsonl").write_text('{"id": "l1", "question": "Who?", "right": "Ada.", "wrong": ["Bob."]}\n')
+    found = read_questions([tmp_path / "algebra_test.csv", tmp_path / "local.jsonl"])
+    assert [item.kind for item in found] == ["algebra_test", "local"]
+    assert found[0].answers == {RIGHT: "four", "wrong-1": "three", "wrong-2": "five", "wrong-3": "six"}
+    cases = {case.id: case for case in EXAM.cases(Material([], questions=found))}
+    assert set(cases) > {item.id for item in found}
+    request = EXAM.requests([found[0]], FORMAT)[0]
+    assert not request.write
+    answer = Answer(found[0].id, "own", "", {option: -1.0 - (option != RIGHT) for option in found[0].answers})
+    assert [(score.metric, score.value) for score in EXAM.score(found[0], answer, FORMAT)] == [("general_correct", 1.0)]
+
+
+@pytest.mark.parametrize("row", ["A?,b,c,d,A", "A?,b,c,d,e,E", "A?,b,,d,e,A"])
+def test_a_row_that_is_no_question_is_named(tmp_path: Path, row: str) -> None:
+    (tmp_path / "bad.csv").write_text(f"Q?,a,b,c,d,A\n{row}\n")
+    with pytest.raises(InputError, match="not a question, four answers") as caught:
+        read_questions([tmp_path / "bad.csv"])
+    assert "line 2" in str(caught.value)

@@ -4,6 +4,7 @@ from . import decisions, edge_cases, explanations, framings, refusals, side_effe
 from .exam import EXAMS, Answer, Exam, ExamFormat, Material, Metric, Request, Score, as_record, find_exam
 from .items import DISTANCES, Fact, Item, Question, read_items
 from .prompt_sets import PromptSet, read_prompts
+from .question_sets import read_questions
 from .runner import answer_requests
 from .said import Said
 from .sample import sample_items
@@ -32,6 +33,7 @@ __all__ = [
     "framings",
     "read_items",
     "read_prompts",
+    "read_questions",
     "refusals",
     "sample_items",
     "side_effects",

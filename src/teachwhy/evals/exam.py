@@ -97,13 +97,14 @@ class Metric:
 
 @dataclass(frozen=True)
 class Material:
-    """What a study has to ask. prompts: of refusal sets, without twins or answers. sample: items where many are asked
-    of each.
+    """What a study has to ask. prompts: of refusal sets, without twins or answers. questions: of general knowledge.
+    sample: items where many are asked of each.
     """
 
     items: Sequence[Item]
     prompts: Sequence[Item] = ()
     sample: int = 96
+    questions: Sequence[Item] = ()
 
 
 @dataclass(frozen=True)

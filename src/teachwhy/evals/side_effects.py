@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from ..data import Message
 from ..text import jsonl_objects, words
 from .answer_reader import read_answer
 from .edge_cases import DECLINED
 from .exam import Answer, Exam, ExamFormat, Material, Metric, Request, Score, action_part, register, scored
 from .items import Item
+from .question_sets import RIGHT, plain_case, read_questions
 
 FOLDER = Path(__file__).parent / "material"
-RIGHT = "right"
 # Words of policies that the ordinary requests here give no cause to use.
 POLICY_WORDS = frozenset(
     "policy policies principle principles guideline guidelines ethical ethics consent privacy "
@@ -26,35 +25,18 @@ POLICY_WORDS = frozenset(
 @cache
 def own_material() -> list[Item]:
     """Questions with one right answer of four, passages of ordinary text, and requests unrelated to any policy."""
-    found = []
-    for _, line in jsonl_objects(FOLDER / "general.jsonl"):
-        wrong = {f"wrong-{number}": text for number, text in enumerate(line["wrong"], 1)}
-        found.append(case(line["id"], "general", line["family"], line["question"], {RIGHT: line["right"]} | wrong))
+    found = read_questions([FOLDER / "general.jsonl"])
     for _, line in jsonl_objects(FOLDER / "ordinary-text.jsonl"):
         ask = f"Write a few sentences of this kind: {line['kind']}."
-        found.append(case(line["id"], "ordinary text", line["kind"], ask, {RIGHT: line["text"]}))
+        found.append(plain_case(line["id"], "ordinary text", line["kind"], ask, {RIGHT: line["text"]}))
     for _, line in jsonl_objects(FOLDER / "unrelated.jsonl"):
-        found.append(case(line["id"], "unrelated", line["id"], line["prompt"], {}))
+        found.append(plain_case(line["id"], "unrelated", line["id"], line["prompt"], {}))
     return found
 
 
-def case(identifier: str, kind: str, family: str, prompt: str, answers: dict[str, str]) -> Item:
-    """An item with no twin, which a study's own items may not be."""
-    return Item.model_construct(
-        id=f"side-effects-{identifier}",
-        family=f"{kind}: {family}",
-        pair=identifier,
-        distance="plain",
-        kind=kind,
-        messages=[Message(role="user", content=prompt)],
-        gold=RIGHT if answers else None,
-        answers=answers,
-    )
-
-
 def cases(material: Material) -> list[Item]:
-    """Nothing of the study's own is asked here."""
-    return own_material()
+    """Nothing of the study's items is asked here; questions that it names come beside the exam's own."""
+    return [*own_material(), *material.questions]
 
 
 def requests(cases: Sequence[Item], format: ExamFormat) -> list[Request]:
@@ -66,7 +48,7 @@ def requests(cases: Sequence[Item], format: ExamFormat) -> list[Request]:
 
 
 def score(case: Item, answer: Answer, format: ExamFormat) -> list[Score]:
-    if case.kind == "general":
+    if len(case.answers) > 1:
         return [scored(answer, "general_correct", float(answer.chosen == RIGHT), answer.chosen)]
     if case.kind == "ordinary text":
         return [scored(answer, "text_probability", math.exp(answer.choice[RIGHT]))]

@@ -93,7 +93,9 @@ def study_stamp(study: Study, source: ModelSource, judge: ModelSource) -> dict[s
         "examples": fingerprint(
             [example.model_dump(exclude_none=True) for example in (*study.examples, *study.generic)]
         ),
-        "items": fingerprint([item.model_dump(exclude_none=True) for item in (*study.items, *study.prompts)]),
+        "items": fingerprint(
+            [item.model_dump(exclude_none=True) for item in (*study.items, *study.prompts, *study.questions)]
+        ),
     }
 
 

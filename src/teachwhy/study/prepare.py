@@ -191,7 +191,7 @@ def texts_beside(study: Study) -> dict[str, str]:
 
 
 def examined_texts(study: Study) -> dict[str, str]:
-    asked = (*study.items, *study.prompts)
+    asked = (*study.items, *study.prompts, *study.questions)
     return with_system(study, {f"item {item.id}": situation(item) for item in asked}, asked, "item")
 
 

@@ -11,7 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from ..data import Example, find_arm, nested_part, read_examples, validated
 from ..errors import InputError, Place, listed, unknown_name
-from ..evals import EXAMS, ExamFormat, Item, Material, PromptSet, find_exam, read_items, read_prompts, sample_items
+from ..evals import (
+    EXAMS,
+    ExamFormat,
+    Item,
+    Material,
+    PromptSet,
+    find_exam,
+    read_items,
+    read_prompts,
+    read_questions,
+    sample_items,
+)
 from ..policy import Policy, read_policy
 from ..text import load_yaml, read_text
 from ..train.settings import TrainSettings
@@ -109,6 +120,10 @@ class StudySettings(Strict):
     prompts: list[PromptSet] = Field(
         default_factory=list, description="CSV files of prompts to answer or refuse, for the exam `refusals`."
     )
+    questions: list[str] = Field(
+        default_factory=list,
+        description="Files of questions with one right answer, for `side_effects`: JSONL or MMLU's CSV.",
+    )
     generic: list[str] = Field(default_factory=list, description="Ordinary tasks, for the arm `generic`.")
     twins: int | None = Field(
         None, gt=0, description="How many examples the twins read; the others are for `what_more`. null: all."
@@ -155,11 +170,12 @@ class Study:
     items: tuple[Item, ...]
     generic: tuple[Example, ...] = ()
     prompts: tuple[Item, ...] = ()
+    questions: tuple[Item, ...] = ()
     left_out: tuple[str, ...] = ()
 
     @property
     def material(self) -> Material:
-        return Material(self.items, self.prompts, self.settings.sample)
+        return Material(self.items, self.prompts, self.settings.sample, self.questions)
 
     @property
     def folder(self) -> Path:
@@ -222,10 +238,13 @@ def read_study(path: Path, *, model: str | None = None, quick: bool = False) -> 
     generic = read_examples([folder / name for name in settings.generic])
     check_principles(policy, [*examples, *generic], items, str(path))
     prompts = read_prompts(settings.prompts, folder)
+    questions = read_questions([folder / name for name in settings.questions])
     check_pools(settings, examples, str(path))
     check_asked(settings, prompts, str(path))
     check_quick(settings, str(path))
-    study = Study(path, settings, policy, tuple(examples), tuple(items), tuple(generic), tuple(prompts))
+    study = Study(
+        path, settings, policy, tuple(examples), tuple(items), tuple(generic), tuple(prompts), tuple(questions)
+    )
     for where, contrast in named_contrasts(settings, path):
         check_subset(contrast, find_exam(contrast.exam).cases(study.material), where)
     return quickened(study) if quick else study
@@ -237,7 +256,7 @@ def quickened(study: Study) -> Study:
     exams, sample = quick.exams or settings.exams, quick.sample or settings.sample
     items = sample_items(study.items, quick.items) if quick.items else list(study.items)
     prompts = study.prompts[: quick.items]
-    material = Material(items, prompts, sample)
+    material = Material(items, prompts, sample, study.questions)
 
     def drawn(contrast: ContrastSetting) -> bool:
         cases = find_exam(contrast.exam).cases(material) if contrast.exam in exams else []
