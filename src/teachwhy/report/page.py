@@ -63,7 +63,7 @@ def view(results: Record, timings: Record) -> dict[str, Any]:
         "verdicts": [wording.verdict(contrast, results) for contrast in declared],
         "contrasts": contrast_groups(results, declared, exploratory, drawn),
         "measures": [measure_view(results, measure, number, drawn) for number, measure in enumerate(measures)],
-        "others": other_tables(results),
+        "exams": exam_sections(results),
         "competence": competence_view(results, drawn),
         "examples": example_groups(results),
         "arms": arm_index(results),
@@ -148,8 +148,13 @@ def measure_view(results: Record, measure: Measure, number: int, drawn: bool) ->
     """One declared metric: every arm in its own format, by subset."""
     rates = [rate for rate in results["rates"] if measure.holds(rate) and rate["format"] == "own"]
     subsets = wording.subsets_of(rates)
-    groups = [(subset, [(arm, rate_at(rates, arm, subset)) for arm in results["arms"]]) for subset in subsets]
-    panels = [Panel(subset_label(subset), [arm_row(arm, rate) for arm, rate in rows]) for subset, rows in groups]
+    groups = [(subset, [(arm, rate_at(rates, arm, subset)) for arm in arms_run(results)]) for subset in subsets]
+    # Drawn: all items together and by distance; every other group stands in the table.
+    panels = [
+        Panel(subset_label(subset), [arm_row(arm, rate) for arm, rate in rows])
+        for subset, rows in groups
+        if "distance" in subset or not subset
+    ]
     return {
         "metric": wording.metric_of(results, measure.exam, measure.metric),
         "groups": groups,
@@ -160,6 +165,11 @@ def measure_view(results: Record, measure: Measure, number: int, drawn: bool) ->
         "figure": draw(f"measure-{number}", panels, figures.rate_axis()) if drawn and panels else None,
         "alt": panels_alt(panels),
     }
+
+
+def arms_run(results: Record) -> list[Record]:
+    """The arms with a number or a failure to show; those that were not run are named above."""
+    return [arm for arm in results["arms"] if arm["state"] != "not run"]
 
 
 def rate_at(rates: Sequence[Record], arm: Record, subset: Mapping[str, str]) -> Record | None:
@@ -189,6 +199,28 @@ def covers(rates: Sequence[Record]) -> list[tuple[str, list[str]]]:
     return list(found.items())
 
 
+def exam_sections(results: Record) -> list[dict[str, Any]]:
+    """Each exam: where its rates are given for all items together a short table of them, then all its tables."""
+    tables = other_tables(results)
+    sections = []
+    for exam in dict.fromkeys(table["metric"]["exam"] for table in tables):
+        whole = [
+            rate for rate in results["rates"] if (rate["exam"], rate["format"]) == (exam, "own") and not rate["subset"]
+        ]
+        metrics = [metric for metric in results["metrics"] if metric["exam"] == exam]
+        arms = [arm for arm in results["arms"] if any(rate["arm"] == arm["name"] for rate in whole)]
+        rows = [(metric, [of_metric(whole, arm, metric) for arm in arms]) for metric in metrics]
+        short = [(metric, rates) for metric, rates in rows if any(rates)]
+        mine = [table for table in tables if table["metric"]["exam"] == exam]
+        sections.append({"name": exam, "arms": arms, "short": short, "tables": mine})
+    return sections
+
+
+def of_metric(rates: Sequence[Record], arm: Record, metric: Record) -> Record | None:
+    wanted = (arm["name"], metric["name"])
+    return next((rate for rate in rates if (rate["arm"], rate["metric"]) == wanted), None)
+
+
 def other_tables(results: Record) -> list[dict[str, Any]]:
     """Every metric in both formats, generated and by choice: a table for each, with the arms of each subset as rows."""
     named = [(measure.exam, generated(measure.metric)) for measure in wording.declared_measures(results)]
@@ -202,7 +234,7 @@ def other_tables(results: Record) -> list[dict[str, Any]]:
                 subset,
                 [
                     (arm, [rate_at(of_column(rates, column), arm, subset) for column in columns])
-                    for arm in results["arms"]
+                    for arm in arms_run(results)
                 ],
             )
             for subset in wording.subsets_of(rates)
