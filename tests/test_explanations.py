@@ -17,12 +17,11 @@ from teachwhy.evals import (
     Material,
     Question,
     Request,
-    Said,
     Score,
     find_exam,
     read_items,
 )
-from teachwhy.evals.said import cites, deciding_words, idle_words, partner
+from teachwhy.evals.said import Said, cites, deciding_words, idle_words, partner
 from teachwhy.text import content_words, fingerprint
 
 ITEMS = {item.id: item for item in read_items([Path(__file__).parents[1] / "studies" / "assistant" / "items.jsonl"])}

@@ -64,7 +64,11 @@ def test_what_the_examples_cannot_make_is_refused(tmp_path: Path, tiny_model: Pa
 
 
 def test_an_exam_with_nothing_to_ask_is_refused(tmp_path: Path, tiny_model: Path) -> None:
-    for exam, needed in (("explanations", "`reason` and `edit`"), ("edge_cases", "`gold: help`")):
+    for exam, needed in (
+        ("explanations", "`reason` and `edit`"),
+        ("edge_cases", "`gold: help`"),
+        ("refusals", "`prompts:`"),
+    ):
         with pytest.raises(CheckError, match="nothing to ask") as caught:
             prepared(tmp_path / exam, tiny_model, arms=["what"], exams=["decisions", exam])
         assert needed in str(caught.value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -134,6 +136,19 @@ def jsonl_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not isinstance(value, dict):
             raise InputError("This line is JSON but not an object.", where=where, remedy='Write {"field": ...}.')
         yield number, value
+
+
+def csv_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """(line at which it ends, cells) of every row that is not blank. Errors: a quotation mark left open."""
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        return [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise InputError(
+            f"This is not a CSV file: {error}.",
+            where=str(Place(path, reader.line_num)),
+            remedy="Is a quotation mark left open?",
+        ) from None
 
 
 def unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """From examples to training rows: examples, arms, and the checks between them."""
 
-from .arm_check import ARM_PROPERTIES, check_arms_against_why, faults, shown
+from .arm_check import ARM_PROPERTIES, as_table, check_arms_against_why, faults
 from .arms import ARMS, Arm, arm, find_arm
 from .checks import check_overlap, check_trained, check_twins, length_table
 from .example import TEXTS_BESIDE, Example, Message, Text, read_examples, short_forms
@@ -21,6 +21,7 @@ __all__ = [
     "Text",
     "Writing",
     "arm",
+    "as_table",
     "check_arms_against_why",
     "check_overlap",
     "check_trained",
@@ -33,6 +34,5 @@ __all__ = [
     "read_examples",
     "read_records",
     "short_forms",
-    "shown",
     "validated",
 ]

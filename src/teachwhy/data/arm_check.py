@@ -132,6 +132,20 @@ def faults(records: Iterable[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def as_table(records: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[str, str]]]:
+    """Arm -> (value, mark) of every property in the order of ARM_PROPERTIES, that of `why` first.
+
+    mark: `declared` where it moved as the arm declares, `fault` where it should not have, empty where it stayed.
+    """
+    table: dict[str, list[tuple[str, str]]] = {TREATED: []} if records else {}
+    for record in records:
+        if record["arm"] == records[0]["arm"]:
+            table[TREATED].append((shown(record["of_why"]), ""))
+        mark = "" if not record["moved"] else "declared" if record["may"] else "fault"
+        table.setdefault(record["arm"], []).append((shown(record["value"]), mark))
+    return table
+
+
 def shown(value: float | None) -> str:
     return "none" if value is None else f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
 

@@ -1,12 +1,11 @@
 """Items and exams: what is asked of every arm, and how answers are scored."""
 
-from . import decisions, edge_cases, explanations, framings, refusals, side_effects
+from . import decisions, edge_cases, explanations, framings, refusals, said, side_effects
 from .exam import EXAMS, Answer, Exam, ExamFormat, Material, Metric, Request, Score, as_record, find_exam
 from .items import DISTANCES, Fact, Item, Question, read_items
 from .prompt_sets import PromptSet, read_prompts
 from .question_sets import read_questions
 from .runner import answer_requests
-from .said import Said
 from .sample import sample_items
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "PromptSet",
     "Question",
     "Request",
-    "Said",
     "Score",
     "answer_requests",
     "as_record",
@@ -35,6 +33,7 @@ __all__ = [
     "read_prompts",
     "read_questions",
     "refusals",
+    "said",
     "sample_items",
     "side_effects",
 ]

@@ -11,7 +11,7 @@ from .edge_cases import DECLINE, HELP
 from .exam import Answer, Exam, ExamFormat, Material, Request, register
 from .explanation_scores import METRICS, score, score_together
 from .items import Item, Question, derived
-from .said import AFTERWARDS, EDITED, OWN, SAY, Said, partner, ring
+from .said import AFTERWARDS, EDITED, OWN, SAY, Said, edited_words, partner, ring
 from .sample import sample_items
 
 WOULD = {HELP: "I would help with that.", DECLINE: "I would decline that."}
@@ -61,8 +61,7 @@ def question_for_judge(item: Item, part: str, answers: Mapping[str, str], text: 
 def edited(item: Item) -> list[Message]:
     """The conversation with the edit that should change nothing."""
     *earlier, last = item.messages
-    assert item.edit is not None
-    return [*earlier, Message(role=last.role, content=last.content.replace(item.edit.was, item.edit.now))]
+    return [*earlier, Message(role=last.role, content=edited_words(item))]
 
 
 def asked_about(item: Item) -> list[Message]:

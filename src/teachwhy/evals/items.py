@@ -100,6 +100,22 @@ class Question(Item):
     mouth: str | None = None
 
 
+def lone_item(
+    identifier: str, *, family: str, kind: str, prompt: str, gold: str | None, answers: dict[str, str]
+) -> Item:
+    """An item with no twin, and perhaps no answers, which a study's own items may not be."""
+    return Item.model_construct(
+        id=identifier,
+        family=family,
+        pair=identifier,
+        distance="plain",
+        kind=kind,
+        messages=[Message(role="user", content=prompt)],
+        gold=gold,
+        answers=answers,
+    )
+
+
 AnyItem = TypeVar("AnyItem", bound=Item)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +9,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..data import Message
 from ..errors import InputError, Place, unknown_name
-from ..text import fingerprint, read_text
-from .items import Item
+from ..text import csv_rows, fingerprint
+from .edge_cases import DECLINE, HELP
+from .items import Item, lone_item
 
 HARMLESS, HARMFUL = "harmless", "harmful"
-GOLD = {HARMLESS: "help", HARMFUL: "decline"}
+GOLD = {HARMLESS: HELP, HARMFUL: DECLINE}
 CONTRAST = "contrast_"  # opens the type of XSTest's unsafe prompts
 
 
@@ -78,29 +76,21 @@ def read_set(chosen: PromptSet, path: Path) -> list[Item]:
 
 
 def rows_of(chosen: PromptSet, path: Path) -> list[tuple[int, dict[str, str]]]:
-    """(line at which it ends, row), every column that is needed filled."""
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
-    try:
-        columns = [name for name in reader.fieldnames or () if name]
-        for wanted in columns_of(chosen):
-            if wanted not in columns:
-                raise unknown_name("column", wanted, columns, where=str(path))
-        rows = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise InputError(
-            f"This is not a CSV file: {error}.",
-            where=str(Place(path, reader.line_num)),
-            remedy="Is a quotation mark left open?",
-        ) from None
-    for number, row in rows:
+    """(line at which it ends, column -> cell) of each row below the header, every column that is needed filled."""
+    (_, columns), *rows = csv_rows(path)
+    for wanted in columns_of(chosen):
+        if wanted not in columns:
+            raise unknown_name("column", wanted, columns, where=str(path))
+    found = [(number, dict(zip(columns, cells, strict=False))) for number, cells in rows]
+    for number, row in found:
         for column in columns_of(chosen):
-            if not (row[column] or "").strip():
+            if not row.get(column, "").strip():
                 raise InputError(
                     f"This row has no {column!r}.",
                     where=str(Place(path, number)),
                     remedy="Fill it, or take the row out.",
                 )
-    return rows
+    return found
 
 
 def columns_of(chosen: PromptSet) -> list[str]:
@@ -123,13 +113,5 @@ def line_of(chosen: PromptSet, path: Path, row: dict[str, str]) -> Line:
 
 def as_item(file: str, number: int, line: Line) -> Item:
     name, kind = file.removesuffix(".csv"), HARMLESS if line.harmless else HARMFUL
-    return Item.model_construct(
-        id=f"{name}-{number}",
-        family=f"{name}: {line.family}",
-        pair=f"{name}-{number}",
-        distance="plain",
-        kind=kind,
-        messages=[Message(role="user", content=line.prompt)],
-        gold=GOLD[kind],
-        answers={},
-    )
+    family = f"{name}: {line.family}"
+    return lone_item(f"{name}-{number}", family=family, kind=kind, prompt=line.prompt, gold=GOLD[kind], answers={})

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..data import Message, Text, read_records
+from ..data import Text, read_records
 from ..errors import InputError, Place
-from ..text import read_text
-from .items import Item
+from ..text import csv_rows
+from .items import Item, lone_item
 
 RIGHT = "right"
 LETTERS = "ABCD"
@@ -42,7 +40,7 @@ def questions_of(path: Path) -> list[GeneralQuestion]:
 def mmlu(path: Path) -> list[GeneralQuestion]:
     """MMLU's own files: no header; question, four answers, and the letter of the right one (arXiv 2009.03300)."""
     found = []
-    for number, row in enumerate(csv.reader(io.StringIO(read_text(path), newline="")), 1):
+    for number, row in csv_rows(path):
         if len(row) != 6 or row[5] not in LETTERS or not all(cell.strip() for cell in row):
             raise InputError(
                 "This row is not a question, four answers and the letter of the right one.",
@@ -62,14 +60,6 @@ def as_item(question: GeneralQuestion, kind: str) -> Item:
 
 
 def plain_case(identifier: str, kind: str, family: str, prompt: str, answers: dict[str, str]) -> Item:
-    """An item with no twin, which a study's own items may not be."""
-    return Item.model_construct(
-        id=f"side-effects-{identifier}",
-        family=f"{kind}: {family}",
-        pair=identifier,
-        distance="plain",
-        kind=kind,
-        messages=[Message(role="user", content=prompt)],
-        gold=RIGHT if answers else None,
-        answers=answers,
-    )
+    gold = RIGHT if answers else None
+    name = f"side-effects-{identifier}"
+    return lone_item(name, family=f"{kind}: {family}", kind=kind, prompt=prompt, gold=gold, answers=answers)

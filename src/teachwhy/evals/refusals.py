@@ -68,6 +68,7 @@ register(
     Exam(
         name="refusals",
         version=1,
+        needs="Name CSV files of prompts in `prompts:`.",
         asked_a_case=2.0,
         by=(("kind",),),
         cases=cases,

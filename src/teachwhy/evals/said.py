@@ -78,10 +78,13 @@ def deciding_words(item: Item, twin: Item) -> set[str]:
 
 def idle_words(item: Item) -> set[str]:
     """The content words that the item's idle edit takes out of the request."""
-    if item.edit is None:
-        return set()
-    edited = last_words(item).replace(item.edit.was, item.edit.now)
-    return content_words(last_words(item)) - content_words(edited)
+    return content_words(last_words(item)) - content_words(edited_words(item)) if item.edit else set()
+
+
+def edited_words(item: Item) -> str:
+    """The request with the item's idle edit."""
+    assert item.edit is not None
+    return last_words(item).replace(item.edit.was, item.edit.now)
 
 
 def last_words(item: Item) -> str:

@@ -160,7 +160,7 @@ def score_options(
             use_cache=True,
             **prefix.arguments,
         ).logits
-        for row, wanted in enumerate(ids[:, 1:, None]):  # in float32 all rows at once would be gigabytes
+        for row, wanted in enumerate(ids[:, 1:, None]):  # in float32, all rows at once take 0.75 GiB more
             log_probabilities[row, 1:] = logits[row].float().log_softmax(-1).gather(1, wanted)[:, 0]
     means = ((log_probabilities * real).sum(1) / real.sum(1)).tolist()
     found: list[list[float]] = [[] for _ in options]

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ..data import ARM_PROPERTIES, shown
+from ..data import ARM_PROPERTIES, as_table
 from . import figures, wording
 from .figures import Panel, Row, draw
 from .wording import BY_CHOICE, Measure, Record, bracket, contrast_name, share, signed, subset_label
@@ -69,7 +69,8 @@ def view(results: Record, timings: Record) -> dict[str, Any]:
         "arms": arm_index(results),
         "lengths": length_table(results["checks"]),
         "matching": matching(results["checks"], results["training"]),
-        "against_why": against_why(results["checks"]),
+        "against_why": as_table(results["checks"]["against_why"]),
+        "properties": {name.replace("_", " "): meaning for name, meaning in ARM_PROPERTIES.items()},
         "training": training_table(results),
         "near_duplicates": results["checks"]["overlap"]["near_duplicates"][:MOST_LISTED],
         "settings": yaml.safe_dump(results["study"]["stamp"]["settings"], sort_keys=False, allow_unicode=True),
@@ -372,25 +373,6 @@ def matching(checks: Record, training: Sequence[Record]) -> dict[str, list[str]]
     ranges = {label: (min(values), max(values)) for label, values in columns.items() if len(set(values)) > 1}
     differing = [f"{label} ({low:,} to {high:,})" for label, (low, high) in ranges.items()]
     return {"same": same, "differing": differing}
-
-
-def against_why(checks: Record) -> dict[str, Any]:
-    """The arm check as a table: (value, mark) of every arm and property."""
-    records = checks["against_why"]
-    names = list(dict.fromkeys(record["property"] for record in records))
-    cells = {(record["arm"], record["property"]): record for record in records}
-    arms = list(dict.fromkeys(record["arm"] for record in records))
-    return {
-        "names": [name.replace("_", " ") for name in names],
-        "meanings": [f"{name.replace('_', ' ')}: {ARM_PROPERTIES[name]}" for name in names],
-        "of_why": [shown(cells[arms[0], name]["of_why"]) for name in names],
-        "rows": [(arm, [arm_check_cell(cells[arm, name]) for name in names]) for arm in arms],
-    }
-
-
-def arm_check_cell(record: Record) -> tuple[str, str]:
-    """The value, and whether it moved as the arm declares, moved though it should not have, or stayed."""
-    return shown(record["value"]), "" if not record["moved"] else "declared" if record["may"] else "fault"
 
 
 def training_table(results: Record) -> list[dict[str, Any]]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import RunError, unknown_name
-from ..evals import Answer, Question, Said, find_exam
-from ..evals.said import AFTERWARDS, EDITED, OWN, SAY, deciding_words, idle_words
+from ..evals import Answer, Question, find_exam
+from ..evals.said import AFTERWARDS, EDITED, OWN, SAY, Said, deciding_words, idle_words
 from .ask import job_of
 from .folder import read_jsonl
 from .plan import plan_units

@@ -63,18 +63,11 @@ class Prepared:
     def prompts_hash(self, arm: str, exam: str) -> str:
         return fingerprint({case.id: self.prompts[arm][case.id] for case in self.cases[exam]})
 
-    @property
-    def all_cases(self) -> dict[str, Item]:
-        """Case id -> case, of all exams."""
-        return {case.id: case for cases in self.cases.values() for case in cases}
 
-
-def prepare(
-    study: Study, chat: Chat, context: int, judge_chat: Chat | None = None, judge_context: int | None = None
-) -> Prepared:
+def prepare(study: Study, chat: Chat, context: int, judge_chat: Chat, judge_context: int) -> Prepared:
     """Rows and prompts of every arm, checked. Errors (CheckError): a check fails.
 
-    context: tokens the model holds. judge_chat, judge_context: of the judge; without them those of the model.
+    context: tokens the model holds. judge_chat, judge_context: the same of the judge.
     """
     trained = [setting for setting in study.settings.arms if find_arm(setting.arm).trained]
     rows = {setting.name: rows_of(study, chat, setting) for setting in trained}
@@ -96,7 +89,7 @@ def prepare(
     asked = [case for of_exam in cases.values() for case in of_exam]
     prompts = {setting.name: item_prompts(study, chat, setting, asked) for setting in study.settings.arms}
     check_fit(study, chat, prompts, cases, context)
-    check_judge_fit(study, judge_chat or chat, cases, judge_context or context)
+    check_judge_fit(study, judge_chat, cases, judge_context)
     checks = {
         "twins": check_twins({name: rows[name] for name in twins}),
         "not_twins": {name: {"rows_an_update": batch[name]} for name in rows if name not in twins},
@@ -216,7 +209,7 @@ def check_fit(
     cases: Mapping[str, Sequence[Item]],
     context: int,
 ) -> None:
-    """Refuse items whose prompt and answer do not fit the context of the model or judge.
+    """Refuse items whose prompt and answer do not fit the model's context.
 
     Where an exam asks on, the model's answer and a further question follow the request.
     """
@@ -253,10 +246,10 @@ def check_judge_fit(study: Study, chat: Chat, cases: Mapping[str, Sequence[Item]
 
 def check_cases(study: Study, cases: Mapping[str, Sequence[Item]]) -> None:
     """Refuse an exam that would ask nothing, and two different cases of one id."""
-    formats = [study.exam_format(setting) for setting in study.settings.arms]
+    format = study.exam_format(study.settings.arms[0])  # whether there is anything to ask hangs on no arm
     known: dict[str, Item] = {}
     for exam, of_exam in cases.items():
-        if not all(find_exam(exam).requests(of_exam, format) for format in formats):
+        if not find_exam(exam).requests(of_exam, format):
             raise CheckError(
                 f"The exam {exam!r} has nothing to ask in this study.",
                 where=f"{study.path}, field 'exams'",

@@ -18,7 +18,7 @@ from ..text import fingerprint
 from .executor import run_units
 from .folder import folder_error, locked, read_json, sweep, write_json, write_text
 from .plan import Unit, plan_units, stamp_fits, study_stamp, versions
-from .prepare import prepare, write_prepared
+from .prepare import Prepared, prepare, write_prepared
 from .results import collect
 from .study_file import Study, read_study
 from .unit import Job
@@ -79,15 +79,20 @@ def run_study(
 
 def prepare_job(study: Study, runs: Path, say: Say) -> Job:
     """Find the model, make and check the rows, and name the run folder. Writes nothing."""
-    source = find_named(study, study.settings.model, say)
-    judge = find_named(study, study.settings.judge, say) if study.settings.judge else source
-    chat = load_chat(source)
-    judge_chat = chat if judge == source else load_chat(judge)
-    prepared = prepare(study, chat, model_context(source), judge_chat, model_context(judge))
+    source, judge, prepared = prepare_study(study, say)
     environment = environment_of(study)
     stamp = fingerprint([study_stamp(study, source, judge), environment])
     run = runs.resolve() / study.settings.name / stamp[:8]
     return Job(study, source, judge, prepared, run, environment, environment["threads"])
+
+
+def prepare_study(study: Study, say: Say) -> tuple[ModelSource, ModelSource, Prepared]:
+    """The model, the judge, and the rows and prompts with every check that comes before training."""
+    source = find_named(study, study.settings.model, say)
+    judge = find_named(study, study.settings.judge, say) if study.settings.judge else source
+    chat = load_chat(source)
+    judge_chat = chat if judge == source else load_chat(judge)
+    return source, judge, prepare(study, chat, model_context(source), judge_chat, model_context(judge))
 
 
 def find_named(study: Study, name: str, say: Say) -> ModelSource:

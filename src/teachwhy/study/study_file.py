@@ -103,7 +103,7 @@ class QuickSettings(Strict):
 
     arms: list[str] = Field(["what", "why", "swapped"], description="Those of them that the study has.")
     exams: list[str] | None = Field(None, min_length=1)
-    items: int | None = Field(None, gt=1, description="At most so many of the items, whole pairs, evenly drawn.")
+    items: int | None = Field(None, gt=1, description="At most so many items (whole pairs, evenly drawn) and prompts.")
     sample: int | None = Field(None, gt=1, description="Instead of the study's `sample`.")
 
 
@@ -240,7 +240,7 @@ def read_study(path: Path, *, model: str | None = None, quick: bool = False) -> 
     prompts = read_prompts(settings.prompts, folder)
     questions = read_questions([folder / name for name in settings.questions])
     check_pools(settings, examples, str(path))
-    check_asked(settings, prompts, str(path))
+    check_markers(settings, str(path))
     check_quick(settings, str(path))
     study = Study(
         path, settings, policy, tuple(examples), tuple(items), tuple(generic), tuple(prompts), tuple(questions)
@@ -338,14 +338,8 @@ def check_pools(settings: StudySettings, examples: Sequence[Example], where: str
         )
 
 
-def check_asked(settings: StudySettings, prompts: Sequence[Item], where: str) -> None:
-    """Refuse exams that would have nothing to ask."""
-    if "refusals" in settings.exams and not prompts:
-        raise InputError(
-            "The exam 'refusals' has nothing to ask.",
-            where=f"{where}, field 'prompts'",
-            remedy="Name a CSV file of prompts there (docs/exams.md), or take the exam out.",
-        )
+def check_markers(settings: StudySettings, where: str) -> None:
+    """Refuse formats in which an exam cannot tell the parts of an answer."""
     if "explanations" in settings.exams and not (settings.format.action_marker and settings.format.reason_marker):
         raise InputError(
             "The exam 'explanations' cannot tell a reason from an action without their markers.",

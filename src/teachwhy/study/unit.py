@@ -240,8 +240,10 @@ class Worker:
         )
         answers: list[Answer] = []
         if of_subject:
-            subjects = [case for case in cases if case.id not in judged]
-            answers += answer(model, of_subject, item_prompts(study, model.chat, unit.arm, subjects), format)
+            known = self.job.prepared.prompts[unit.arm.name]
+            new = [case for case in cases if case.id not in judged and case.id not in known]
+            prompts = {**known, **item_prompts(study, model.chat, unit.arm, new)}
+            answers += answer(model, of_subject, prompts, format)
         if of_judge:
             judge = self.load_judge()
             prompts = {case.id: judge.chat.prompt(conversation(case, None)) for case in cases if case.id in judged}

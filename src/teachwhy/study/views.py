@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data import Segment, faults, find_arm, shown
+from ..data import ARM_PROPERTIES, Segment, as_table, faults, find_arm
 from ..errors import InputError, unknown_name
-from ..models import find_model, load_chat
-from ..models.load import model_context
+from ..models import load_chat
 from ..policy import Finding, check_policy
 from .plan import plan_units
-from .prepare import prepare, rows_of
-from .run import Say, count_workers, prepare_job
+from .prepare import rows_of
+from .run import Say, count_workers, find_named, prepare_job, prepare_study
 from .speed import measure_speed, training_size, unit_minutes
 from .study_file import read_study, study_path
 
@@ -91,8 +90,7 @@ def show_row(path: Path, *, arm: str, row: int, model: str | None, say: Say) -> 
     if not find_arm(setting.arm).trained:
         trained = [other.name for other in study.settings.arms if find_arm(other.arm).trained]
         raise unknown_name("trained arm", arm, trained)
-    source = find_model(study.settings.model, base_folder=study.folder, say=say)
-    rows = rows_of(study, load_chat(source), setting)
+    rows = rows_of(study, load_chat(find_named(study, study.settings.model, say)), setting)
     if row > len(rows):
         raise InputError(f"There is no row {row}; the arm {arm!r} has {len(rows)}.", remedy="Rows count from 1.")
     return rows[row - 1].segments
@@ -103,8 +101,7 @@ def check_anything(path: Path, *, say: Say) -> list[Finding]:
     if not path.is_dir() and path.suffix not in (".yaml", ".yml"):
         return check_policy(path)
     study = read_study(path)
-    source = find_model(study.settings.model, base_folder=study.folder, say=say)
-    checks = prepare(study, load_chat(source), model_context(source)).checks
+    checks = prepare_study(study, say)[2].checks
     say(f"twins: {checks['twins']['rows']} rows in {len(checks['twins']['arms'])} arms are twins")
     overlap = checks["overlap"]
     say(f"overlap: none in {overlap['taught_texts']} taught and {overlap['examined_texts']} examined texts")
@@ -117,18 +114,9 @@ def arm_check_lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """The arm check as a table: what moved against `why`, and in words what should not have."""
     if not records:
         return []
-    names = list(dict.fromkeys(record["property"] for record in records))
-    arms = list(dict.fromkeys(record["arm"] for record in records))
-    cell = {(record["arm"], record["property"]): record for record in records}
-    of_why = {name: cell[arms[0], name]["of_why"] for name in names}
-    lines = [f"\n{'against why':14}" + "".join(f"{name:>16}" for name in names)]
-    lines.append(f"{'why':14}" + "".join(f"{shown(of_why[name]):>16}" for name in names))
-    for arm in arms:
-        marked = (shown(one["value"]) + mark(one) for one in (cell[arm, name] for name in names))
-        lines.append(f"{arm:14}" + "".join(f"{text:>16}" for text in marked))
+    signs = {"": " ", "declared": "*", "fault": "!"}
+    lines = [f"\n{'against why':14}" + "".join(f"{name:>16}" for name in ARM_PROPERTIES)]
+    for arm, cells in as_table(records).items():
+        lines.append(f"{arm:14}" + "".join(f"{value + signs[mark]:>16}" for value, mark in cells))
     lines.append("* moved, as the arm declares; ! moved though it should not have")
     return [*lines, *(f"! {line}" for line in faults(records))]
-
-
-def mark(record: Mapping[str, Any]) -> str:
-    return " " if not record["moved"] else "*" if record["may"] else "!"
