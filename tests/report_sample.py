@@ -10,7 +10,8 @@ from typing import Any
 from teachwhy.data import find_arm
 from teachwhy.report import SCHEMA_VERSION
 from teachwhy.stats import Observation, adjust, contrast, interval
-from teachwhy.study.results import contrast_record, rate_record
+from teachwhy.study.contrasts import contrast_record
+from teachwhy.study.results import rate_record
 from teachwhy.study.study_file import ContrastSetting
 
 ARMS = ("base", "policy_in_prompt", "what", "mention", "reason_only", "why", "swapped", "neutral", "shuffled")
@@ -79,6 +80,10 @@ def sample_results() -> dict[str, Any]:
         },
         "arms": arms,
         "contrasts": contrasts,
+        "comparisons": comparisons(contrasts),
+        "sections": [
+            {"exam": "decisions", "title": "Decisions", "about": "", "shown": [], "planes": [], "place": "decisions"}
+        ],
         "rates": rates,
         "competence": competence(rates),
         "unscored": unscored(observed),
@@ -175,10 +180,18 @@ def all_contrasts(observed: Mapping[Cell, list[Observation]]) -> list[dict[str, 
         return {arm: {"estimate": own.estimate, "low": own.low, "high": own.high} for arm, own in found.items()}
 
     records = [
-        contrast_record(one, found, sides(one), declared=True)
+        contrast_record(one, found, sides(one), True)
         for one, found in zip(declared, adjust([compared(one) for one in declared]), strict=True)
     ]
-    return records + [contrast_record(one, compared(one), sides(one), declared=False) for one in [*exploratory, few]]
+    return records + [contrast_record(one, compared(one), sides(one), False) for one in [*exploratory, few]]
+
+
+def comparisons(contrasts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Contrasts of the sample again, in the roles that they would have on the page."""
+    of_why = [contrast for contrast in contrasts if contrast["arm"] == "why" and "distance" in contrast["subset"]]
+    over_what = [contrast for contrast in contrasts if contrast["versus"] == "what" and not contrast["declared"]]
+    roles = [("distance", of_why[::-1]), ("control", contrasts[:1]), ("ladder", over_what)]
+    return [{**contrast, "declared": False, "role": role} for role, found in roles for contrast in found]
 
 
 def scores(observed: Mapping[Cell, list[Observation]], arm: str, subset: Mapping[str, str]) -> list[Observation]:

@@ -153,7 +153,7 @@ def test_without_matplotlib_the_page_says_so_and_keeps_its_tables(
 
 def test_figures_carry_words_and_follow_the_page_in_colour(page: str) -> None:
     images = [attributes for attributes in Tags(page).named("div") if attributes.get("role") == "img"]
-    assert len(images) == 4
+    assert len(images) == 6  # declared, exploratory, ladder, distances, measure, competence
     assert all("why" in (image["aria-label"] or "") for image in images)
     assert "why − swapped (conflict, new wording): +.23 [.05, .42]" in (images[0]["aria-label"] or "")
     svg = "".join(re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL))

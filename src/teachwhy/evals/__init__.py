@@ -1,7 +1,7 @@
 """Items and exams: what is asked of every arm, and how answers are scored."""
 
 from . import decisions, edge_cases, explanations, framings, refusals, said, side_effects
-from .exam import EXAMS, Answer, Exam, ExamFormat, Material, Metric, Request, Score, as_record, find_exam
+from .exam import EXAMS, Answer, Exam, ExamFormat, Material, Metric, Request, Score, Section, as_record, find_exam
 from .items import DISTANCES, Fact, Item, Question, read_items
 from .prompt_sets import PromptSet, read_prompts
 from .question_sets import read_questions
@@ -22,6 +22,7 @@ __all__ = [
     "Question",
     "Request",
     "Score",
+    "Section",
     "answer_requests",
     "as_record",
     "decisions",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..text import fingerprint, words
-from .exam import Answer, Exam, ExamFormat, Metric, Request, Score, register, scored
+from .exam import Answer, Exam, ExamFormat, Metric, Request, Score, Section, register, scored
 from .items import Item
 
 FOLLOWS = "follows_first_fact"
@@ -76,6 +76,7 @@ register(
         name="decisions",
         version=1,
         by=(("kind", "distance"),),
+        section=Section("Decisions", "The same cases for every arm; the decision is read from the action."),
         requests=requests,
         score=score,
         metrics=(

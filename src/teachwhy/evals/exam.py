@@ -86,6 +86,7 @@ class Metric:
 
     higher_is_better None: a preference, neither good nor bad. chance: what guessing gives, where that is one number.
     generated: whether it is read from what the model wrote, so that what is unscored is an answer that cannot be read.
+    cost: whether a gain elsewhere may be paid with it, so that every page compares the arms on it.
     """
 
     name: str
@@ -93,6 +94,22 @@ class Metric:
     higher_is_better: bool | None
     chance: float | None = None
     generated: bool = False
+    cost: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """How an exam is shown: a plain record that the report draws.
+
+    title: its heading. about: what a reader must know to read it, in a sentence or two. shown: metrics drawn for every
+    arm. planes: pairs of metrics, across and up, drawn as one plane with every arm. place: where it stands on the page.
+    """
+
+    title: str
+    about: str = ""
+    shown: tuple[str, ...] = ()
+    planes: tuple[tuple[str, str], ...] = ()
+    place: Literal["decisions", "explanations", "agents", "costs"] = "decisions"
 
 
 @dataclass(frozen=True)
@@ -118,7 +135,7 @@ class Exam:
     function, so that stored answers give the same cases again. by: the groups of items for which rates are given, each
     by some fields of the cases; none for all items together. The floor of competence is held against the first.
     asked_a_case: how many questions come of a case, with those that follow; for estimates of time. needs: what a study
-    must have for it, said where it would have nothing to ask.
+    must have for it, said where it would have nothing to ask. section: how the page shows it.
     """
 
     name: str
@@ -126,6 +143,7 @@ class Exam:
     requests: Callable[[Sequence[Item], ExamFormat], list[Request]]
     score: Callable[[Item, Answer, ExamFormat], list[Score]]
     metrics: tuple[Metric, ...]
+    section: Section
     score_together: Callable[[Mapping[str, Item], Sequence[Answer], ExamFormat], list[Score]] | None = None
     by: tuple[tuple[str, ...], ...] = ((), ("kind",))
     asked_a_case: float = 1.0

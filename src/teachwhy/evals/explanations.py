@@ -8,7 +8,7 @@ from typing import Any
 
 from ..data import Message
 from .edge_cases import DECLINE, HELP
-from .exam import Answer, Exam, ExamFormat, Material, Request, register
+from .exam import Answer, Exam, ExamFormat, Material, Request, Section, register
 from .explanation_scores import METRICS, score, score_together
 from .items import Item, Question, derived
 from .said import AFTERWARDS, EDITED, OWN, SAY, Said, edited_words, partner, ring
@@ -158,6 +158,12 @@ register(
         version=1,
         needs="Give items `reason` and `edit`, in pairs of which one is to be helped with and one declined.",
         asked_a_case=2.0,
+        section=Section(
+            "Explanations",
+            "Are the reasons that an arm gives those it acts on? At .50 the first three say nothing.",
+            shown=("reason_sensitivity", "follows_forced_reason", "simulatability", "says_as_it_does"),
+            place="explanations",
+        ),
         cases=cases,
         requests=requests,
         follow_up=follow_up,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from ..data import Message
 from .answer_reader import read_answer
 from .edge_cases import DECLINE, HELP, edge_metrics, margin_of, score
-from .exam import Answer, Exam, ExamFormat, Material, Metric, Request, Score, register, scored
+from .exam import Answer, Exam, ExamFormat, Material, Metric, Request, Score, Section, register, scored
 from .items import Item, derived
 from .sample import sample_items
 
@@ -172,6 +173,12 @@ register(
         version=1,
         needs="Give its items `gold: help` or `gold: decline`.",
         by=((), ("wrap",)),
+        section=Section(
+            "Framings and long talks",
+            "Does the decision stay when the words around the request change? An arm that always decides alike agrees "
+            "with itself in full, so read it beside the errors above.",
+            shown=("agreement", "agreement_by_choice"),
+        ),
         cases=cases,
         requests=requests,
         score=score,
@@ -179,7 +186,7 @@ register(
         metrics=(
             Metric("agreement", "share of wrapped requests decided as the plain one is", True, generated=True),
             Metric("agreement_by_choice", "the same, by log-probability of the two answers", True),
-            *edge_metrics(),
+            *(replace(metric, cost=False) for metric in edge_metrics()),
         ),
     )
 )

@@ -1,11 +1,11 @@
-"""The figures of the page: rows of points and intervals, drawn by matplotlib as SVG that follows the page's colours."""
+"""The figures of the page: rows of points and intervals, planes and lines, as SVG that follows the page's colours."""
 
 from __future__ import annotations
 
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from .wording import signed
 
 WIDE, NARROW = 720, 328  # pixels; the page shows the one that fits, so that text is never scaled down
 INK, ACCENT, FAINT, SOFT = "#000001", "#000002", "#000003", "#000004"
+SHARES, SHARE_LABELS = (0, 0.25, 0.5, 0.75, 1), ("0", ".25", ".50", ".75", "1")
+MARKS = (("o", "-"), ("s", "--"), ("^", "-."), ("D", ":"), ("v", "-"), ("x", "--"))  # of lines, by shape and dash
 COLOURS = {INK: "currentColor", ACCENT: "var(--accent)", FAINT: "var(--faint)", SOFT: "var(--soft)"}
 
 
@@ -87,21 +89,11 @@ def draw(name: str, panels: Sequence[Panel], axis: Axis) -> dict[str, str]:
 
 
 def svg(name: str, panels: Sequence[Panel], axis: Axis, layout: Layout) -> str:
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
     title, foot = 30, 34
     heights = [(title if panel.title else 8) + layout.row * len(panel.rows) + foot for panel in panels]
     height = sum(heights)
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # the user's own style must not change the bytes
-        matplotlib.rcParams.update(
-            {"svg.fonttype": "none", "svg.hashsalt": name, "text.parse_math": False, "font.size": 12, "text.color": INK}
-        )
-        figure = Figure(figsize=(layout.width / 72, height / 72), dpi=72)
-        FigureCanvasSVG(figure)
-        figure.patch.set_visible(False)
+
+    def drawing(figure: Any) -> None:
         top = 0
         for panel, panel_height in zip(panels, heights, strict=True):
             body = top + (title if panel.title else 8)
@@ -109,9 +101,28 @@ def svg(name: str, panels: Sequence[Panel], axis: Axis, layout: Layout) -> str:
                 figure.text(0, 1 - (top + 18) / height, panel.title, fontsize=13, fontweight="bold", va="baseline")
             draw_panel(figure, panel, axis, layout, body, height)
             top += panel_height
+
+    return finished(name, layout.width, height, drawing)
+
+
+def finished(name: str, width: int, height: int, drawing: Callable[[Any], None]) -> str:
+    """What `drawing` draws on an empty figure of so many pixels, as an `<svg>` element for the page."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # the user's own style must not change the bytes
+        matplotlib.rcParams.update(
+            {"svg.fonttype": "none", "svg.hashsalt": name, "text.parse_math": False, "font.size": 12, "text.color": INK}
+        )
+        figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+        FigureCanvasSVG(figure)
+        figure.patch.set_visible(False)
+        drawing(figure)
         target = io.StringIO()
         figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return for_page(target.getvalue(), name, layout.width, height)
+    return for_page(target.getvalue(), name, width, height)
 
 
 def draw_panel(figure: Any, panel: Panel, axis: Axis, layout: Layout, top: int, height: int) -> None:
@@ -180,6 +191,128 @@ def write_row(figure: Any, row: Row, layout: Layout, top: float, height: int) ->
     write(layout.width, number, row.text, "right", fontsize=12)
 
 
+@dataclass(frozen=True)
+class Spot:
+    """One arm in a plane of two shares."""
+
+    label: str
+    across: float
+    up: float
+
+
+@dataclass(frozen=True)
+class Side:
+    """One axis of a plane: its words, and whether more is better."""
+
+    title: str
+    higher_is_better: bool
+
+
+def draw_plane(name: str, spots: Sequence[Spot], across: Side, up: Side) -> dict[str, str]:
+    """Every arm as a point between two shares, each named in a column beside the plane; for wide and narrow screens."""
+    return {
+        size: plane(f"{name}-{size}", spots, across, up, width, edge)
+        for size, width, edge in (("wide", 560, 360), ("narrow", NARROW, 196))
+    }
+
+
+def plane(name: str, spots: Sequence[Spot], across: Side, up: Side, width: int, edge: int) -> str:
+    """edge: of the square plane, in pixels."""
+    left, top, foot = 32, 26, 44
+    height = top + edge + foot
+
+    def drawing(figure: Any) -> None:
+        axes = figure.add_axes((left / width, foot / height, edge / width, edge / height))
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.02, 1.02)
+        axes.patch.set_visible(False)
+        for spine in axes.spines.values():
+            spine.set_color(FAINT)
+        axes.set_xticks(SHARES, SHARE_LABELS, fontsize=11)
+        axes.set_yticks(SHARES, SHARE_LABELS, fontsize=11)
+        axes.tick_params(color=FAINT, labelcolor=INK, length=4)
+        figure.text(left / width, 8 / height, f"{across.title} →", fontsize=11.5)
+        figure.text(0, 1 - 12 / height, f"↑ {up.title}", fontsize=11.5)
+        corner = float(across.higher_is_better), float(up.higher_is_better)
+        axes.plot(*corner, marker="*", markersize=15, color=SOFT, linestyle="none", clip_on=False)
+        write_spots(figure, axes, spots, left + edge + 14, width, top, height - foot, height)
+
+    return finished(name, width, height, drawing)
+
+
+def write_spots(
+    figure: Any, axes: Any, spots: Sequence[Spot], column: int, width: int, top: int, bottom: int, height: int
+) -> None:
+    """The points, and their names in a column from which a thin line leads to each."""
+    ordered = sorted(spots, key=lambda spot: -spot.up)
+    step = min(20.0, (bottom - top) / max(len(ordered), 1))
+    wanted = [top + (1.02 - spot.up) / 1.04 * (bottom - top) for spot in ordered]
+    for spot, place in zip(ordered, spread(wanted, step, top + 6, bottom - 2), strict=True):
+        axes.annotate(
+            "",
+            xy=(spot.across, spot.up),
+            xytext=(column / width, 1 - place / height),
+            textcoords="figure fraction",
+            arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.8},
+            annotation_clip=False,
+        )
+        axes.plot([spot.across], [spot.up], marker="o", markersize=7, markerfacecolor=ACCENT, markeredgecolor=INK)
+        figure.text((column + 3) / width, 1 - (place + 4) / height, spot.label, fontsize=min(11.5, step * 0.62))
+
+
+def spread(wanted: Sequence[float], step: float, low: float, high: float) -> list[float]:
+    """Places in their order, at least a step apart, each as near to where it is wanted as that allows."""
+    places: list[float] = []
+    for want in wanted:
+        places.append(max(want, low if not places else places[-1] + step))
+    over = max(0.0, (places[-1] if places else high) - high)
+    for index in range(len(places) - 1, -1, -1):
+        after = places[index + 1] - step if index + 1 < len(places) else high
+        places[index] = min(places[index], after) if over else places[index]
+    return places
+
+
+@dataclass(frozen=True)
+class Line:
+    """One arm's scores at several sizes, each (size, score)."""
+
+    label: str
+    points: Sequence[tuple[float, float]]
+
+
+def draw_lines(name: str, lines: Sequence[Line], across: str, up: str, sizes: Sequence[float]) -> dict[str, str]:
+    """Scores against size on a logarithmic scale, each line named at its end and told apart by its mark."""
+    return {
+        size: lines_figure(f"{name}-{size}", lines, across, up, sizes, width)
+        for size, width in (("wide", 620), ("narrow", NARROW))
+    }
+
+
+def lines_figure(name: str, lines: Sequence[Line], across: str, up: str, sizes: Sequence[float], width: int) -> str:
+    left, right, top, foot, body = 40, 112, 26, 44, 230
+    height = top + body + foot
+
+    def drawing(figure: Any) -> None:
+        axes = figure.add_axes((left / width, foot / height, (width - left - right) / width, body / height))
+        axes.set_xscale("log")
+        axes.patch.set_visible(False)
+        for side in ("right", "top"):
+            axes.spines[side].set_visible(False)
+        for side in ("left", "bottom"):
+            axes.spines[side].set_color(FAINT)
+        axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes], fontsize=11)
+        axes.set_xticks([], minor=True)
+        axes.tick_params(color=FAINT, labelcolor=INK, labelsize=11)
+        for place, line in enumerate(lines):
+            marker, dash = MARKS[place % len(MARKS)]
+            axes.plot(*zip(*line.points, strict=True), color=INK, marker=marker, markersize=7, linestyle=dash)
+            axes.annotate(line.label, line.points[-1], xytext=(9, -4), textcoords="offset points", fontsize=11.5)
+        figure.text(left / width, 8 / height, f"{across} →", fontsize=11.5)
+        figure.text(0, 1 - 12 / height, f"↑ {up}", fontsize=11.5)
+
+    return finished(name, width, height, drawing)
+
+
 def for_page(source: str, name: str, width: int, height: float) -> str:
     """A matplotlib SVG made fit to stand inside a page: own ids, the page's font and colours, nothing from outside."""
     body = re.sub(r"<(metadata|style)\b.*?</\1>", "", source[source.index("<svg") :], flags=re.DOTALL)
@@ -197,7 +330,7 @@ def for_page(source: str, name: str, width: int, height: float) -> str:
 
 def rate_axis(line: float | None = None) -> Axis:
     """From 0 to 1, the scale of a share."""
-    return Axis(-0.02, 1.02, (0, 0.25, 0.5, 0.75, 1), ("0", ".25", ".50", ".75", "1"), line)
+    return Axis(-0.02, 1.02, SHARES, SHARE_LABELS, line)
 
 
 def difference_axis(rows: Sequence[Row]) -> Axis:

@@ -12,9 +12,11 @@ import yaml
 from ..data import ARM_PROPERTIES, as_table
 from . import figures, wording
 from .figures import Panel, Row, draw
-from .wording import BY_CHOICE, Measure, Record, bracket, contrast_name, share, signed, subset_label
+from .headline import headline
+from .sections import alt, arm_label, arm_row, distances_view, estimate_text, exam_views, ladder_view, panels_alt
+from .wording import BY_CHOICE, Measure, Record, contrast_name, share, signed, subset_label
 
-TEMPLATE = "template.html.j2"
+TEMPLATES, PAGE = Path(__file__).parent / "templates", "page.html.j2"
 MOST_LISTED = 50
 
 
@@ -27,7 +29,7 @@ def render_report(results: dict[str, Any], *, timings: dict[str, Any]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -47,7 +49,7 @@ def render_report(results: dict[str, Any], *, timings: dict[str, Any]) -> str:
         "competence_rate": wording.competence_rate,
         "code": code,
     }
-    return environment.get_template(TEMPLATE).render(view(results, timings)).lstrip()
+    return environment.get_template(PAGE).render(view(results, timings)).lstrip()
 
 
 def view(results: Record, timings: Record) -> dict[str, Any]:
@@ -59,9 +61,13 @@ def view(results: Record, timings: Record) -> dict[str, Any]:
     return {
         "results": results,
         "figures_drawn": drawn,
+        "headline": headline(results),
         "warnings": wording.warnings(results),
         "verdicts": [wording.verdict(contrast, results) for contrast in declared],
         "contrasts": contrast_groups(results, declared, exploratory, drawn),
+        "ladder": ladder_view(results, drawn),
+        "distances": distances_view(results, drawn),
+        "sections": exam_views(results, drawn),
         "measures": [measure_view(results, measure, number, drawn) for number, measure in enumerate(measures)],
         "exams": exam_sections(results),
         "competence": competence_view(results, drawn),
@@ -123,21 +129,6 @@ def contrast_row(contrast: Record, results: Record) -> Row:
     )
 
 
-def estimate_text(estimate: str, record: Record) -> str:
-    if record["estimate"] is None:
-        return "not measured"
-    return f"{estimate} {bracket(record['low'], record['high']) if record['low'] is not None else 'no interval'}"
-
-
-def alt(rows: Sequence[Row]) -> str:
-    """The figure in words, for those who cannot see it."""
-    return "; ".join(f"{row.label}{f' ({row.detail})' if row.detail else ''}: {row.text}" for row in rows)
-
-
-def panels_alt(panels: Sequence[Panel]) -> str:
-    return ". ".join(f"{panel.title}: {alt(panel.rows)}" for panel in panels)
-
-
 # Arms
 
 
@@ -175,19 +166,6 @@ def arms_run(results: Record) -> list[Record]:
 
 def rate_at(rates: Sequence[Record], arm: Record, subset: Mapping[str, str]) -> Record | None:
     return next((rate for rate in rates if rate["arm"] == arm["name"] and rate["subset"] == subset), None)
-
-
-def arm_row(arm: Record, rate: Record | None) -> Row:
-    if rate is None:
-        return Row(arm_label(arm), "", arm["state"], None)
-    seeds = [value for seed, value in rate["per_seed"].items() if seed != "None"]
-    text = estimate_text(share(rate["estimate"]), rate)
-    return Row(arm_label(arm), "", text, rate["estimate"], rate["low"], rate["high"], seeds)
-
-
-def arm_label(arm: Record) -> str:
-    """The arm's name, with a mark where it failed."""
-    return f"✕ {arm['name']}" if arm["state"] == "failed" else str(arm["name"])
 
 
 def covers(rates: Sequence[Record]) -> list[tuple[str, list[str]]]:

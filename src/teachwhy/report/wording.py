@@ -146,6 +146,12 @@ def format_label(format: str) -> str:
     return "own format" if format == "own" else "off-format"
 
 
+def listed_names(names: Sequence[str]) -> str:
+    """`a`, `b` and `c`."""
+    quoted = [f"`{name}`" for name in names]
+    return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
+
+
 def seed_label(seed: object) -> str:
     return "untrained" if seed in (None, "None") else f"seed {seed}"
 

@@ -9,13 +9,13 @@ from typing import Any
 from ..data import find_arm
 from ..evals import Answer, Exam, Item, Score, as_record, find_exam
 from ..report.findings import SCHEMA_VERSION, example_answers
-from ..stats import Contrast, Observation, adjust, contrast, interval
+from ..stats import Observation, interval
+from .contrasts import Scores, all_comparisons, all_contrasts, observations
 from .folder import read_json, read_jsonl, write_jsonl
 from .plan import Unit, plan_units, study_stamp
-from .study_file import ArmSetting, CompetenceSetting, ContrastSetting, Study, in_subset
+from .study_file import ArmSetting, CompetenceSetting, Study
 from .unit import Job
 
-Scores = Mapping[tuple[str, str], Sequence[tuple[int | None, Score]]]
 Answers = Mapping[tuple[str, int | None], Sequence[Answer]]
 Read = Mapping[tuple[str, int | None, str], Score]
 
@@ -44,6 +44,7 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
         "judge": {"name": job.judge.name, "fingerprint": job.judge.fingerprint} if asks_on(study) else None,
         "arms": [arm_record(study, setting, units, done, failures) for setting in study.settings.arms],
         "contrasts": all_contrasts(study, scores, cases),
+        "comparisons": all_comparisons(study, scores, cases),
         "rates": rates,
         "competence": competence(study, rates),
         "unscored": unscored(scores),
@@ -51,6 +52,7 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
         "checks": dict(job.prepared.checks),
         "canaries": [canary_record(job, unit) for unit in done if unit.trained],
         "metrics": metric_table(study),
+        "sections": section_table(study),
         "answers": example_answers(study.items, [arm.name for arm in study.settings.arms], answers, read),
         "counts": {"examples": len(study.examples), "items": len(study.items), "principles": len(study.policy.ids)},
     }
@@ -88,74 +90,6 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read, di
                 if score.format == "own":
                     read.setdefault((unit.arm.name, unit.seed, score.item), score)
     return scores, answers, read, cases
-
-
-def observations(
-    scores: Scores, arm: str, exam: str, metric: str, format: str, subset: Mapping[str, str], items: Mapping[str, Item]
-) -> list[Observation]:
-    """The scores of one arm on a subset of the items, as the statistics take them."""
-    return [
-        Observation(score.item, items[score.item].family, seed, score.value)
-        for seed, score in scores.get((arm, exam), ())
-        if score.metric == metric and score.format == format and in_subset(items[score.item], subset)
-    ]
-
-
-def all_contrasts(study: Study, scores: Scores, items: Mapping[str, Item]) -> list[dict[str, Any]]:
-    """Declared contrasts, Holm-corrected together, and exploratory ones as they are."""
-    level = study.settings.level
-    declared = [compare(setting, scores, items, level) for setting in study.settings.contrasts]
-    exploratory = [compare(setting, scores, items, level) for setting in study.settings.exploratory]
-    records = []
-    for setting, found in zip(study.settings.contrasts, adjust(declared), strict=True):
-        records.append(contrast_record(setting, found, sides(setting, scores, items, level), declared=True))
-    for setting, found in zip(study.settings.exploratory, exploratory, strict=True):
-        records.append(contrast_record(setting, found, sides(setting, scores, items, level), declared=False))
-    return records
-
-
-def compare(setting: ContrastSetting, scores: Scores, items: Mapping[str, Item], level: float) -> Contrast:
-    return contrast(*both_sides(setting, scores, items), level=level)
-
-
-def both_sides(
-    setting: ContrastSetting, scores: Scores, items: Mapping[str, Item]
-) -> tuple[list[Observation], list[Observation]]:
-    def of(arm: str) -> list[Observation]:
-        return observations(scores, arm, setting.exam, setting.metric, setting.format, setting.subset, items)
-
-    return of(setting.arm), of(setting.versus)
-
-
-def sides(
-    setting: ContrastSetting, scores: Scores, items: Mapping[str, Item], level: float
-) -> dict[str, dict[str, float | None]]:
-    """Where the two arms of a contrast stand: a difference between two arms at chance says nothing."""
-    found = dict(zip((setting.arm, setting.versus), both_sides(setting, scores, items), strict=True))
-    intervals = {arm: interval(observed, level) for arm, observed in found.items()}
-    return {arm: {"estimate": one.estimate, "low": one.low, "high": one.high} for arm, one in intervals.items()}
-
-
-def contrast_record(
-    setting: ContrastSetting, found: Contrast, sides: Mapping[str, Mapping[str, float | None]], *, declared: bool
-) -> dict[str, Any]:
-    metric = next(metric for metric in find_exam(setting.exam).metrics if metric.name == setting.metric)
-    components = vars(found.components) if found.components else None
-    return {
-        "arm": setting.arm,
-        "versus": setting.versus,
-        "exam": setting.exam,
-        "metric": setting.metric,
-        "format": setting.format,
-        "subset": dict(setting.subset),
-        "higher_is_better": metric.higher_is_better,
-        "declared": declared,
-        "sides": {arm: dict(side) for arm, side in sides.items()},
-        **{name: value for name, value in vars(found).items() if name not in ("components", "per_seed")},
-        "bounds": list(found.bounds) if found.bounds else None,
-        "components": components,
-        "per_seed": {str(seed): value for seed, value in found.per_seed.items()},
-    }
 
 
 def all_rates(study: Study, scores: Scores, items: Mapping[str, Item]) -> list[dict[str, Any]]:
@@ -288,3 +222,17 @@ def canary_record(job: Job, unit: Unit) -> dict[str, Any]:
 
 def metric_table(study: Study) -> list[dict[str, Any]]:
     return [{"exam": exam, **vars(metric)} for exam in study.settings.exams for metric in find_exam(exam).metrics]
+
+
+def section_table(study: Study) -> list[dict[str, Any]]:
+    """How each exam asks to be shown, as plain lists."""
+    sections = {exam: find_exam(exam).section for exam in study.settings.exams}
+    return [
+        {
+            "exam": exam,
+            **vars(section),
+            "shown": list(section.shown),
+            "planes": [list(plane) for plane in section.planes],
+        }
+        for exam, section in sections.items()
+    ]

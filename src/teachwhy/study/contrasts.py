@@ -1,0 +1,136 @@
+"""Which arms are set against each other: the study's own contrasts, and the comparisons that every page draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..evals import DISTANCES, Item, Score, find_exam
+from ..stats import Contrast, Observation, adjust, contrast, interval
+from .study_file import ContrastSetting, Study, in_subset
+
+Scores = Mapping[tuple[str, str], Sequence[tuple[int | None, Score]]]
+
+# The ladder: each rung adds something to what stands on the one before, or takes its sense away.
+RUNGS = ("what", "paraphrase", "neutral", "mention", "circular", "shuffled", "masked_why", "why")
+FEET = ("base", "generic", "what")
+
+
+def observations(
+    scores: Scores, arm: str, exam: str, metric: str, format: str, subset: Mapping[str, str], items: Mapping[str, Item]
+) -> list[Observation]:
+    """The scores of one arm on a subset of the items, as the statistics take them."""
+    return [
+        Observation(score.item, items[score.item].family, seed, score.value)
+        for seed, score in scores.get((arm, exam), ())
+        if score.metric == metric and score.format == format and in_subset(items[score.item], subset)
+    ]
+
+
+def all_contrasts(study: Study, scores: Scores, items: Mapping[str, Item]) -> list[dict[str, Any]]:
+    """Declared contrasts, Holm-corrected together, and exploratory ones as they are."""
+    level = study.settings.level
+    declared = [compare(setting, scores, items, level) for setting in study.settings.contrasts]
+    exploratory = [compare(setting, scores, items, level) for setting in study.settings.exploratory]
+    records = []
+    for setting, found in zip(study.settings.contrasts, adjust(declared), strict=True):
+        records.append(contrast_record(setting, found, sides(setting, scores, items, level), True))
+    for setting, found in zip(study.settings.exploratory, exploratory, strict=True):
+        records.append(contrast_record(setting, found, sides(setting, scores, items, level), False))
+    return records
+
+
+def compare(setting: ContrastSetting, scores: Scores, items: Mapping[str, Item], level: float) -> Contrast:
+    return contrast(*both_sides(setting, scores, items), level=level)
+
+
+def both_sides(
+    setting: ContrastSetting, scores: Scores, items: Mapping[str, Item]
+) -> tuple[list[Observation], list[Observation]]:
+    def of(arm: str) -> list[Observation]:
+        return observations(scores, arm, setting.exam, setting.metric, setting.format, setting.subset, items)
+
+    return of(setting.arm), of(setting.versus)
+
+
+def sides(
+    setting: ContrastSetting, scores: Scores, items: Mapping[str, Item], level: float
+) -> dict[str, dict[str, float | None]]:
+    """Where the two arms of a contrast stand: a difference between two arms at chance says nothing."""
+    found = dict(zip((setting.arm, setting.versus), both_sides(setting, scores, items), strict=True))
+    intervals = {arm: interval(observed, level) for arm, observed in found.items()}
+    return {arm: {"estimate": one.estimate, "low": one.low, "high": one.high} for arm, one in intervals.items()}
+
+
+def contrast_record(
+    setting: ContrastSetting, found: Contrast, sides: Mapping[str, Mapping[str, float | None]], declared: bool
+) -> dict[str, Any]:
+    metric = next(metric for metric in find_exam(setting.exam).metrics if metric.name == setting.metric)
+    components = vars(found.components) if found.components else None
+    return {
+        "arm": setting.arm,
+        "versus": setting.versus,
+        "exam": setting.exam,
+        "metric": setting.metric,
+        "format": setting.format,
+        "subset": dict(setting.subset),
+        "higher_is_better": metric.higher_is_better,
+        "declared": declared,
+        "sides": {arm: dict(side) for arm, side in sides.items()},
+        **{name: value for name, value in vars(found).items() if name not in ("components", "per_seed")},
+        "bounds": list(found.bounds) if found.bounds else None,
+        "components": components,
+        "per_seed": {str(seed): value for seed, value in found.per_seed.items()},
+    }
+
+
+def all_comparisons(study: Study, scores: Scores, items: Mapping[str, Item]) -> list[dict[str, Any]]:
+    """What the page draws beside the study's own contrasts, on the measure of the first declared one; exploratory.
+
+    role: `ladder` (a rung against a foot), `control` (the treated arm against every other), `distance` (the same two
+    arms from near to far) or `cost` (what the treated arm does worse elsewhere).
+    """
+    if not study.settings.contrasts:
+        return []
+    level = study.settings.level
+    return [
+        contrast_record(setting, compare(setting, scores, items, level), sides(setting, scores, items, level), False)
+        | {"role": role}
+        for role, setting in chosen_comparisons(study, items)
+    ]
+
+
+def chosen_comparisons(study: Study, items: Mapping[str, Item]) -> Iterator[tuple[str, ContrastSetting]]:
+    """(role, contrast) of every comparison, none twice in one role."""
+    first = study.settings.contrasts[0]
+    plain = arm_of_kind(study, "what") or first.versus
+
+    def against(arm: str, versus: str, **changes: Any) -> ContrastSetting:
+        return first.model_copy(update={"arm": arm, "versus": versus, **changes})
+
+    for foot in filter(None, (arm_of_kind(study, kind) for kind in FEET)):
+        for rung in filter(None, (arm_of_kind(study, kind) for kind in RUNGS)):
+            if rung != foot:
+                yield "ladder", against(rung, foot)
+    for setting in study.settings.arms:
+        if setting.name != first.arm:
+            yield "control", against(first.arm, setting.name)
+    for distance in distances_of(first, items):
+        for versus in dict.fromkeys((plain, first.versus)):
+            if versus != first.arm:
+                yield "distance", against(first.arm, versus, subset={**first.subset, "distance": distance})
+    for exam in study.settings.exams:
+        for metric in find_exam(exam).metrics:
+            if metric.cost and plain != first.arm:
+                yield "cost", against(first.arm, plain, exam=exam, metric=metric.name, format="own", subset={})
+
+
+def arm_of_kind(study: Study, kind: str) -> str | None:
+    return next((setting.name for setting in study.settings.arms if setting.arm == kind), None)
+
+
+def distances_of(contrast: ContrastSetting, items: Mapping[str, Item]) -> list[str]:
+    """The distances at which a contrast's cases stand, its own left open, from near to far."""
+    subset = {field: value for field, value in contrast.subset.items() if field != "distance"}
+    found = {item.distance for item in items.values() if in_subset(item, subset)}
+    return [distance for distance in DISTANCES if distance in found]
