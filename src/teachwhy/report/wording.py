@@ -63,7 +63,8 @@ def share(value: float | None) -> str:
         return NONE
     digits = 3 if 0 < abs(value) < 0.005 else 2
     text = f"{abs(value):.{digits}f}"
-    return (MINUS if value < 0 else "") + (text.removeprefix("0") if abs(value) < 1 else text)
+    minus = MINUS if value < 0 and float(text) else ""
+    return minus + (text.removeprefix("0") if abs(value) < 1 else text)
 
 
 def signed(value: float | None) -> str:
