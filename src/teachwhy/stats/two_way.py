@@ -125,6 +125,18 @@ def p_values(fitted: Fit) -> Numbers:
     return 2 * stdtr(fitted.degrees_of_freedom, -t)
 
 
+def p_equivalence(fitted: Fit, margin: float) -> Numbers:
+    """The larger p of two one-sided tests that the mean lies beyond -margin and margin (Schuirmann 1987), shape (...).
+
+    1 where the standard error is zero and nothing can be said.
+    """
+    from scipy.special import stdtr
+
+    inside = margin - np.abs(fitted.mean)
+    t = np.divide(inside, fitted.standard_error, out=np.full_like(inside, -np.inf), where=~degenerate(fitted))
+    return stdtr(fitted.degrees_of_freedom, -t)
+
+
 def half_width(fitted: Fit, level: float) -> Numbers:
     """Half the width of the two-sided interval at `level` (0.95 for 95%), shape (...)."""
     from scipy.special import stdtrit
