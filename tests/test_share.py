@@ -156,10 +156,9 @@ def test_one_share_everywhere_claims_no_interval_of_zero_width(share):
 
 
 def test_a_gain_barely_shown_sets_no_end_to_the_share():
-    why, control, foot = ladder(12, 1, gain=0.2, noise=1.0)
-    means = (why - foot)[:, 0]
-    half = scipy_stats.t.ppf(0.975, 11) * means.std(ddof=1) / 12**0.5
-    barely = why - means.mean() + half * (1 + 1e-9)  # lower bound of the gain a hair above zero
+    why, control, foot = ladder(12, 3, gain=0.2, noise=1.0)
+    gain = contrast(arm(why), arm(foot))
+    barely = why - gain.low + 1e-9  # the lower bound of the gain a hair above zero
     found = shared(barely, control, foot)
     assert found.gain_low > 0
     assert found.estimate is not None

@@ -78,12 +78,29 @@ def test_negative_components_become_zero_and_never_shrink_the_interval():
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_few_seeds_give_students_t_over_families(seeds):
     cells = noisy_cells(10, seeds)
-    found = contrast(*against_zero(cells))
+    found = contrast(*against_zero(cells, items=6))
     expected = scipy_stats.ttest_1samp(cells.mean(axis=1), 0)
     assert found.covers == "families at these seeds: training noise is not covered"
     assert found.p == pytest.approx(expected.pvalue)
     assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()))
     assert found.degrees_of_freedom == 9
+
+
+def test_with_few_seeds_the_mean_is_never_surer_than_its_items():
+    # Nine families of twelve items and one of two; of all 110 items one was gained, in a large family.
+    sizes = [12] * 9 + [2]
+    control = [Observation(f"{f}-{i}", f"f{f}", 0, 0.0) for f, size in enumerate(sizes) for i in range(size)]
+    treated = [replace(one, value=float(one.item == "0-0")) for one in control]
+    found = contrast(treated, control)
+    mean = 1 / 110
+    variance = (109 * mean**2 + (1 - mean) ** 2 + (1 - mean) ** 2) / 110  # one more as far from the mean
+    error = (variance * (9 / 12 + 1 / 2) / 10**2) ** 0.5
+    assert error > (1 / 12) / 10, "Student's error over families that agree by luck"
+    assert found.high - found.estimate == pytest.approx(scipy_stats.t.ppf(0.975, 9) * error)
+    three = [[replace(one, seed=seed) for one in side for seed in range(3)] for side in (treated, control)]
+    cells = np.repeat([[1 / 12], *[[0]] * 9], 3, axis=1)
+    expected = two_way.half_width(two_way.fit_families_and_seeds(cells), 0.95)
+    assert contrast(*three).high - found.estimate == pytest.approx(expected), "with three seeds nothing is added"
 
 
 def test_families_weigh_the_same_however_many_items_they_have():

@@ -31,7 +31,8 @@ def claim(table: Table, level: float) -> Claim:
         return Claim("no interval: no family was scored at every seed")
     if families < MINIMUM_FAMILIES:
         return Claim(f"no interval: {families} of the at least {MINIMUM_FAMILIES} families needed")
-    fitted = two_way.fit(table.cells)
+    variance = two_way.item_variance(table.values, table.tallies.sum(axis=0))
+    fitted = two_way.fit(table.cells, two_way.from_items(variance, table.counts))
     mean = float(fitted.mean)
     if two_way.degenerate(fitted):
         # A width of zero would claim a certainty the data cannot give. No difference anywhere is still a test that

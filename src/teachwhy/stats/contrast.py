@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from teachwhy.stats import two_way
 from teachwhy.stats.claims import check_level, claim, joined, trained
 from teachwhy.stats.dropping import Dropped, drop_each, verdict
 from teachwhy.stats.observations import Observation, Table, differences, filled, index, tabulate, unscored
-from teachwhy.stats.two_way import Fit, Numbers, VarianceComponents
+from teachwhy.stats.two_way import Numbers, VarianceComponents
 
 _EXACT_FAMILIES = 16  # 2^16 sign patterns are listed in a moment; beyond that 2^16 are drawn
 _BLOCK = 4096  # sign patterns handled at once, to bound memory
@@ -31,9 +30,9 @@ class Contrast:
     can lie outside. per_seed, per_family: differences. components: None below two families or two seeds.
     p_adjusted: set by `adjust`. note: what was left out, empty if nothing.
     margin: the largest difference that counts as none, in the unit of the scores, None where none was named.
-    p_equivalence: against "the arms differ by the margin or more". low_equivalence, high_equivalence: the interval at
-    2 * level - 1 that lies inside the margin just when `equivalent` is true. These are None without a margin and where
-    no interval is claimed. dropping: how it comes out without any one family; None where no interval is claimed.
+    p_equivalence: against "the arms differ by the margin or more". equivalent: whether it is below 1 - level, which is
+    so just when low and high lie inside the margin. Both are None without a margin and where no interval is claimed.
+    dropping: how it comes out without any one family; None where no interval is claimed.
     """
 
     estimate: float | None
@@ -55,8 +54,6 @@ class Contrast:
     margin: float | None = None
     p_equivalence: float | None = None
     equivalent: bool | None = None
-    low_equivalence: float | None = None
-    high_equivalence: float | None = None
     dropping: Dropped | None = None
     p_adjusted: float | None = None
     p_equivalence_adjusted: float | None = None
@@ -92,15 +89,17 @@ def contrast(
     to the cells, every family weighing the same. An item unscored in either arm leaves the pair. With at least 10
     families the interval covers families and seeds (3 seeds or more) or families at these seeds (fewer); below that
     none is claimed. The sign-flip p is exact up to 16 families, beyond that from 2^16 flips drawn with a fixed seed.
-    With a margin, two one-sided tests at 1 - level (Schuirmann 1987) ask whether the difference is smaller than it.
+    With a margin, two one-sided tests (Schuirmann 1987) ask whether the difference is smaller than it, each at half of
+    1 - level.
     Raises InputError for duplicates, mixed seeds, values that are not finite, families that disagree, a bad level or
     margin.
     """
     check_level(level)
-    _check_margin(margin, level)
+    _check_margin(margin)
     pairs, unpaired = differences(treated, control)
     table = tabulate(pairs)
     claimed = claim(table, level)
+    p_equivalence = float(two_way.p_equivalence(claimed.fitted, margin)) if claimed.fitted and margin else None
     return Contrast(
         estimate=table.estimate,
         low=claimed.low,
@@ -119,7 +118,8 @@ def contrast(
         components=two_way.components(table.cells),
         degrees_of_freedom=float(claimed.fitted.degrees_of_freedom) if claimed.fitted else None,
         margin=margin,
-        **_equivalence(claimed.fitted, margin, level),
+        p_equivalence=p_equivalence,
+        equivalent=None if p_equivalence is None else p_equivalence < 1 - level,
         dropping=drop_each(table, verdict(claimed.low, claimed.high), level) if claimed.fitted else None,
         note=joined(table.note, f"{unpaired} observations have no partner in the other arm" if unpaired else ""),
     )
@@ -173,31 +173,11 @@ def _holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def _equivalence(fitted: Fit | None, margin: float | None, level: float) -> dict[str, Any]:
-    if fitted is None or margin is None:
-        return {}
-    mean, p = float(fitted.mean), float(two_way.p_equivalence(fitted, margin))
-    half = float(two_way.half_width(fitted, 2 * level - 1))
-    return {
-        "p_equivalence": p,
-        "equivalent": p < 1 - level,
-        "low_equivalence": mean - half,
-        "high_equivalence": mean + half,
-    }
-
-
-def _check_margin(margin: float | None, level: float) -> None:
-    if margin is None:
-        return
-    if not 0 < margin < np.inf:
+def _check_margin(margin: float | None) -> None:
+    if margin is not None and not 0 < margin < np.inf:
         raise InputError(
             f"A margin of {margin} is no size of a difference.",
             remedy="Give the largest difference that counts as none, in the unit of the scores, such as 0.05.",
-        )
-    if level <= 0.5:
-        raise InputError(
-            f"Equivalence at level {level} would be shown more often than not by chance.",
-            remedy="Use a level above .5, such as 0.95.",
         )
 
 

@@ -56,7 +56,8 @@ def leave_each_out(table: Table, level: float) -> list[LeftOut]:
     """The contrast without each family, in the order of the table, which has at least three."""
     families = len(table.families)
     others = np.array([[kept for kept in range(families) if kept != left_out] for left_out in range(families)])
-    fitted = two_way.fit(table.cells[others])
+    variance = two_way.item_variance(table.values, table.tallies.sum(axis=0) - table.tallies)
+    fitted = two_way.fit(table.cells[others], two_way.from_items(variance, table.counts[others]))
     half = two_way.half_width(fitted, level)
     known = ~two_way.degenerate(fitted)
     return [
