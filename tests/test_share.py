@@ -119,6 +119,15 @@ def test_only_items_scored_in_all_three_arms_count():
     assert share_of_gain(why, kept[1], foot).note == "2 item and seed pairs are not in all three arms"
 
 
+def test_the_planted_share_lies_in_the_interval_as_often_as_it_says():
+    found = [ladder(12, 3, gain=0.4, share=0.3, noise=1.0, draw=draw) for draw in range(200)]
+    shares = [shared(*cells) for cells in found]
+    claimed = [one for one in shares if one.low is not None]
+    assert len(claimed) > 160
+    missed = sum(not one.low <= 0.3 <= one.high for one in claimed) / len(claimed)
+    assert 0.005 < missed < 0.07
+
+
 # Where no share, or no interval, is claimed
 
 

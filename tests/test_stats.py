@@ -364,6 +364,29 @@ def test_false_alarms_stay_near_five_percent(families, seeds, family, seed, rate
     assert alarms.standard_error == pytest.approx((alarms.claimed * (1 - alarms.claimed) / 4000) ** 0.5)
 
 
+def test_rare_wrong_answers_in_small_families_make_no_interval_sure():
+    """Families of two items at rates near 1 agree by luck: Student's t over them misses one time in ten."""
+    rng = np.random.default_rng(0)
+    sizes, rates, studies = [2, 12] * 6, (0.99, 0.95), 400
+    missed = by_families = 0
+    for _ in range(studies):
+        right = [[rng.random(size) < rate for size in sizes] for rate in rates]
+        treated, control = (
+            [
+                Observation(f"{f}-{i}", str(f), 0, float(one))
+                for f, family in enumerate(arm)
+                for i, one in enumerate(family)
+            ]
+            for arm in right
+        )
+        found = contrast(treated, control)
+        missed += found.low is not None and not found.low <= 0.04 <= found.high
+        alone = scipy_stats.ttest_1samp(list(found.per_family.values()), 0.04)
+        by_families += alone.pvalue < 0.05
+    assert by_families / studies > 0.1
+    assert missed / studies < 0.05
+
+
 def test_ignoring_seeds_cries_wolf_and_the_simulation_shows_it():
     noise = VarianceComponents(0.05**2, 0.2**2, 0.05**2)
     alarms = simulate_false_alarms(noise, 20, 3, 6, 2000, np.random.default_rng(0))

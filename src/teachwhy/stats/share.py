@@ -13,7 +13,7 @@ from teachwhy.stats.claims import check_level, claim, joined, trained
 from teachwhy.stats.observations import Observation, Table, difference, matched, tabulate, unscored
 from teachwhy.stats.two_way import Numbers
 
-_ANGLES = 4000  # places at which the line of ratios is looked at, from minus to plus infinity
+_ANGLES = 1000  # places at which the line of ratios is looked at, from minus to plus infinity
 
 
 @dataclass(frozen=True)
