@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planted_cells import against_zero, arm, noisy_cells, tables
 from scipy import stats as scipy_stats
 
 from teachwhy.errors import InputError
@@ -25,31 +26,6 @@ from teachwhy.stats import (
     smallest_detectable,
     two_way,
 )
-
-
-def arm(cells, items: int = 1, seeds=None, shift=0.0) -> list[Observation]:
-    """Observations whose cell means are `cells` (families x seeds), the items of a cell spread evenly around it."""
-    cells = np.asarray(cells, dtype=float)
-    seeds = range(cells.shape[1]) if seeds is None else seeds
-    spread = np.arange(items) - (items - 1) / 2
-    return [
-        Observation(f"f{row:02d}-{item}", f"f{row:02d}", seed, float(cells[row, column] + shift + spread[item] / 50))
-        for row in range(cells.shape[0])
-        for column, seed in enumerate(seeds)
-        for item in range(items)
-    ]
-
-
-def against_zero(cells, **options) -> tuple[list[Observation], list[Observation]]:
-    """A treated and a control arm whose cell differences are exactly `cells`."""
-    return arm(cells, **options), arm(np.zeros_like(np.asarray(cells, dtype=float)), **options)
-
-
-def noisy_cells(families: int, seeds: int, seed: int = 0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    rows, columns = rng.normal(0, 0.1, (families, 1)), rng.normal(0, 0.05, (1, seeds))
-    return 0.1 + rows + columns + rng.normal(0, 0.1, (families, seeds))
-
 
 # Known answers
 
@@ -102,12 +78,29 @@ def test_negative_components_become_zero_and_never_shrink_the_interval():
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_few_seeds_give_students_t_over_families(seeds):
     cells = noisy_cells(10, seeds)
-    found = contrast(*against_zero(cells))
+    found = contrast(*against_zero(cells, items=6))
     expected = scipy_stats.ttest_1samp(cells.mean(axis=1), 0)
     assert found.covers == "families at these seeds: training noise is not covered"
     assert found.p == pytest.approx(expected.pvalue)
     assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()))
     assert found.degrees_of_freedom == 9
+
+
+def test_with_few_seeds_the_mean_is_never_surer_than_its_items():
+    # Nine families of twelve items and one of two; of all 110 items one was gained, in a large family.
+    sizes = [12] * 9 + [2]
+    control = [Observation(f"{f}-{i}", f"f{f}", 0, 0.0) for f, size in enumerate(sizes) for i in range(size)]
+    treated = [replace(one, value=float(one.item == "0-0")) for one in control]
+    found = contrast(treated, control)
+    mean = 1 / 110
+    variance = (109 * mean**2 + (1 - mean) ** 2 + (1 - mean) ** 2) / 110  # one more as far from the mean
+    error = (variance * (9 / 12 + 1 / 2) / 10**2) ** 0.5
+    assert error > (1 / 12) / 10, "Student's error over families that agree by luck"
+    assert found.high - found.estimate == pytest.approx(scipy_stats.t.ppf(0.975, 9) * error)
+    three = [[replace(one, seed=seed) for one in side for seed in range(3)] for side in (treated, control)]
+    cells = np.repeat([[1 / 12], *[[0]] * 9], 3, axis=1)
+    expected = two_way.half_width(two_way.fit_families_and_seeds(cells), 0.95)
+    assert contrast(*three).high - found.estimate == pytest.approx(expected), "with three seeds nothing is added"
 
 
 def test_families_weigh_the_same_however_many_items_they_have():
@@ -258,8 +251,6 @@ def test_bounds_hold_what_full_scoring_would_have_given(data):
 
 # Invariances
 
-tables = st.integers(0, 10_000).map(lambda seed: noisy_cells(10 + seed % 4, 1 + seed % 5, seed).round(3))
-
 
 @settings(max_examples=25, deadline=None)
 @given(tables)
@@ -371,6 +362,29 @@ def test_false_alarms_stay_near_five_percent(families, seeds, family, seed, rate
     alarms = simulate_false_alarms(noise, families, seeds, 6, 4000, np.random.default_rng(1), rate)
     assert 0.01 < alarms.claimed < 0.065
     assert alarms.standard_error == pytest.approx((alarms.claimed * (1 - alarms.claimed) / 4000) ** 0.5)
+
+
+def test_rare_wrong_answers_in_small_families_make_no_interval_sure():
+    """Families of two items at rates near 1 agree by luck: Student's t over them misses one time in ten."""
+    rng = np.random.default_rng(0)
+    sizes, rates, studies = [2, 12] * 6, (0.99, 0.95), 400
+    missed = by_families = 0
+    for _ in range(studies):
+        right = [[rng.random(size) < rate for size in sizes] for rate in rates]
+        treated, control = (
+            [
+                Observation(f"{f}-{i}", str(f), 0, float(one))
+                for f, family in enumerate(arm)
+                for i, one in enumerate(family)
+            ]
+            for arm in right
+        )
+        found = contrast(treated, control)
+        missed += found.low is not None and not found.low <= 0.04 <= found.high
+        alone = scipy_stats.ttest_1samp(list(found.per_family.values()), 0.04)
+        by_families += alone.pvalue < 0.05
+    assert by_families / studies > 0.1
+    assert missed / studies < 0.05
 
 
 def test_ignoring_seeds_cries_wolf_and_the_simulation_shows_it():

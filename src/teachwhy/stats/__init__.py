@@ -1,22 +1,33 @@
 """Contrasts between arms, their intervals, and the power to see them; knows nothing of models or files."""
 
 from teachwhy.stats.contrast import Contrast, Interval, adjust, contrast, interval
+from teachwhy.stats.dropping import Dropped, LeftOut
+from teachwhy.stats.noise import Noise, NoiseSplit, RepeatedObservation, split_noise
 from teachwhy.stats.observations import Observation
 from teachwhy.stats.power import FalseAlarms, power, simulate_false_alarms, smallest_detectable
+from teachwhy.stats.share import Share, share_of_gain
 from teachwhy.stats.two_way import MINIMUM_FAMILIES, MINIMUM_SEEDS, VarianceComponents
 
 __all__ = [
     "MINIMUM_FAMILIES",
     "MINIMUM_SEEDS",
     "Contrast",
+    "Dropped",
     "FalseAlarms",
     "Interval",
+    "LeftOut",
+    "Noise",
+    "NoiseSplit",
     "Observation",
+    "RepeatedObservation",
+    "Share",
     "VarianceComponents",
     "adjust",
     "contrast",
     "interval",
     "power",
+    "share_of_gain",
     "simulate_false_alarms",
     "smallest_detectable",
+    "split_noise",
 ]

@@ -9,8 +9,10 @@ import numpy as np
 
 from teachwhy.errors import InputError
 from teachwhy.stats import two_way
+from teachwhy.stats.claims import check_level, claim, joined, trained
+from teachwhy.stats.dropping import Dropped, drop_each, verdict
 from teachwhy.stats.observations import Observation, Table, differences, filled, index, tabulate, unscored
-from teachwhy.stats.two_way import MINIMUM_FAMILIES, MINIMUM_SEEDS, Numbers, VarianceComponents
+from teachwhy.stats.two_way import Numbers, VarianceComponents
 
 _EXACT_FAMILIES = 16  # 2^16 sign patterns are listed in a moment; beyond that 2^16 are drawn
 _BLOCK = 4096  # sign patterns handled at once, to bound memory
@@ -27,6 +29,10 @@ class Contrast:
     every unscored answer gone against the treated arm, and for it; the estimate itself, which leaves these pairs out,
     can lie outside. per_seed, per_family: differences. components: None below two families or two seeds.
     p_adjusted: set by `adjust`. note: what was left out, empty if nothing.
+    margin: the largest difference that counts as none, in the unit of the scores, None where none was named.
+    p_equivalence: against "the arms differ by the margin or more". equivalent: whether it is below 1 - level, which is
+    so just when low and high lie inside the margin. Both are None without a margin and where no interval is claimed.
+    dropping: how it comes out without any one family; None where no interval is claimed.
     """
 
     estimate: float | None
@@ -45,7 +51,12 @@ class Contrast:
     per_family: dict[str, float]
     components: VarianceComponents | None
     degrees_of_freedom: float | None
+    margin: float | None = None
+    p_equivalence: float | None = None
+    equivalent: bool | None = None
+    dropping: Dropped | None = None
     p_adjusted: float | None = None
+    p_equivalence_adjusted: float | None = None
     note: str = ""
 
 
@@ -65,48 +76,52 @@ class Interval:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class _Claim:
-    """What may be said about the mean of a table beyond its value."""
-
-    covers: str
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    degrees_of_freedom: float | None = None
-
-
-def contrast(treated: Sequence[Observation], control: Sequence[Observation], *, level: float = 0.95) -> Contrast:
+def contrast(
+    treated: Sequence[Observation],
+    control: Sequence[Observation],
+    *,
+    level: float = 0.95,
+    margin: float | None = None,
+) -> Contrast:
     """Compare two arms item by item and seed by seed.
 
     Pairs by (item, seed), averages over items within each family x seed cell, and fits a two-way random-effects model
     to the cells, every family weighing the same. An item unscored in either arm leaves the pair. With at least 10
     families the interval covers families and seeds (3 seeds or more) or families at these seeds (fewer); below that
     none is claimed. The sign-flip p is exact up to 16 families, beyond that from 2^16 flips drawn with a fixed seed.
-    Raises InputError for duplicates, mixed seeds, values that are not finite, families that disagree, a bad level.
+    With a margin, two one-sided tests (Schuirmann 1987) ask whether the difference is smaller than it, each at half of
+    1 - level.
+    Raises InputError for duplicates, mixed seeds, values that are not finite, families that disagree, a bad level or
+    margin.
     """
-    _check_level(level)
+    check_level(level)
+    _check_margin(margin)
     pairs, unpaired = differences(treated, control)
     table = tabulate(pairs)
-    claim = _claim(table, level)
+    claimed = claim(table, level)
+    p_equivalence = float(two_way.p_equivalence(claimed.fitted, margin)) if claimed.fitted and margin else None
     return Contrast(
         estimate=table.estimate,
-        low=claim.low,
-        high=claim.high,
+        low=claimed.low,
+        high=claimed.high,
         level=level,
-        p=claim.p,
+        p=claimed.p,
         p_sign_flip=_sign_flip(table.cells.mean(axis=1)) if table.families else None,
-        covers=claim.covers,
+        covers=claimed.covers,
         items=table.items,
         families=len(table.families),
-        seeds=_trained(table),
+        seeds=trained(table),
         unscored=unscored(treated) + unscored(control),
         bounds=_bounds(treated, control),
         per_seed=_per_seed(table),
         per_family=dict(zip(table.families, table.cells.mean(axis=1).tolist(), strict=True)) if table.families else {},
         components=two_way.components(table.cells),
-        degrees_of_freedom=claim.degrees_of_freedom,
-        note=_joined(table.note, f"{unpaired} observations have no partner in the other arm" if unpaired else ""),
+        degrees_of_freedom=float(claimed.fitted.degrees_of_freedom) if claimed.fitted else None,
+        margin=margin,
+        p_equivalence=p_equivalence,
+        equivalent=None if p_equivalence is None else p_equivalence < 1 - level,
+        dropping=drop_each(table, verdict(claimed.low, claimed.high), level) if claimed.fitted else None,
+        note=joined(table.note, f"{unpaired} observations have no partner in the other arm" if unpaired else ""),
     )
 
 
@@ -115,65 +130,55 @@ def interval(observations: Sequence[Observation], level: float = 0.95) -> Interv
 
     The interval is cut to [0, 1], or to the range of the scores where that is wider: no rate lies beyond.
     """
-    _check_level(level)
+    check_level(level)
     index(observations, "shown")
     table = tabulate(observations)
-    claim = _claim(table, level)
+    claimed = claim(table, level)
     lowest, highest = _range(observations)
     return Interval(
         estimate=table.estimate,
-        low=None if claim.low is None else max(claim.low, lowest),
-        high=None if claim.high is None else min(claim.high, highest),
+        low=None if claimed.low is None else max(claimed.low, lowest),
+        high=None if claimed.high is None else min(claimed.high, highest),
         level=level,
-        covers=claim.covers,
+        covers=claimed.covers,
         items=table.items,
         families=len(table.families),
-        seeds=_trained(table),
+        seeds=trained(table),
         unscored=unscored(observations),
         note=table.note,
     )
 
 
 def adjust(contrasts: Sequence[Contrast]) -> list[Contrast]:
-    """The same contrasts in the same order with Holm's p_adjusted, over those that have a p."""
-    tested = sorted((one.p, place) for place, one in enumerate(contrasts) if one.p is not None)
-    adjusted: dict[int, float] = {}
+    """The same contrasts in the same order with Holm's p_adjusted, over those that have a p.
+
+    p_equivalence_adjusted likewise, over those that have a p_equivalence: two claims of a different kind, each with its
+    own error rate.
+    """
+    differ = _holm([one.p for one in contrasts])
+    alike = _holm([one.p_equivalence for one in contrasts])
+    return [
+        replace(one, p_adjusted=p, p_equivalence_adjusted=p_equivalence)
+        for one, p, p_equivalence in zip(contrasts, differ, alike, strict=True)
+    ]
+
+
+def _holm(p_values: Sequence[float | None]) -> list[float | None]:
+    tested = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
     largest = 0.0
     for rank, (p, place) in enumerate(tested):
         largest = max(largest, min(p * (len(tested) - rank), 1.0))
         adjusted[place] = largest
-    return [replace(one, p_adjusted=adjusted.get(place)) for place, one in enumerate(contrasts)]
+    return adjusted
 
 
-def _claim(table: Table, level: float) -> _Claim:
-    families, seeds = table.cells.shape
-    if not families:
-        return _Claim("no interval: no family was scored at every seed")
-    if families < MINIMUM_FAMILIES:
-        return _Claim(f"no interval: {families} of the at least {MINIMUM_FAMILIES} families needed")
-    fitted = two_way.fit(table.cells)
-    mean = float(fitted.mean)
-    if two_way.degenerate(fitted):
-        # A width of zero would claim a certainty the data cannot give. No difference anywhere is still a test that
-        # found nothing: it keeps a p, so that Holm does not grow kinder to the other contrasts.
-        p = 1.0 if abs(mean) <= two_way.ROUNDING else None
-        return _Claim("no interval: every family shows the same difference, so there is no spread to judge by", p=p)
-    half = float(two_way.half_width(fitted, level))
-    return _Claim(
-        covers=_covers(table, seeds),
-        low=mean - half,
-        high=mean + half,
-        p=float(two_way.p_values(fitted)),
-        degrees_of_freedom=float(fitted.degrees_of_freedom),
-    )
-
-
-def _covers(table: Table, seeds: int) -> str:
-    if table.seeds == (None,):
-        return "families: nothing was trained, so there is no training noise"
-    if seeds < MINIMUM_SEEDS:
-        return "families at these seeds: training noise is not covered"
-    return "families and seeds"
+def _check_margin(margin: float | None) -> None:
+    if margin is not None and not 0 < margin < np.inf:
+        raise InputError(
+            f"A margin of {margin} is no size of a difference.",
+            remedy="Give the largest difference that counts as none, in the unit of the scores, such as 0.05.",
+        )
 
 
 def _bounds(treated: Sequence[Observation], control: Sequence[Observation]) -> tuple[float, float] | None:
@@ -214,21 +219,8 @@ def _sign_patterns(families: int) -> Iterator[Numbers]:
         yield (2 * bits - 1).astype(np.float64)
 
 
-def _trained(table: Table) -> int:
-    return 0 if table.seeds == (None,) else len(table.seeds)
-
-
 def _per_seed(table: Table) -> dict[int, float]:
     if not table.families:
         return {}
     means = table.cells.mean(axis=0).tolist()
     return {seed: mean for seed, mean in zip(table.seeds, means, strict=True) if seed is not None}
-
-
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise InputError(f"An interval at level {level} does not exist.", remedy="Use a share such as 0.95.")
-
-
-def _joined(*parts: str) -> str:
-    return "; ".join(part for part in parts if part)

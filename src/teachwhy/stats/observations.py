@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,10 +31,15 @@ class Observation:
 class Table:
     """Cell means, one row a family and one column a seed (a single column for seed None when nothing was trained).
 
-    cells: float64 of shape (families, seeds), no gaps. items: distinct items behind them. note: what was left out.
+    cells: float64 of shape (families, seeds), no gaps. counts: the items behind each cell, same shape. values: the k
+    values that items have, ascending. tallies: how often each came up, shape (families, k). items: distinct items in
+    all. note: what was left out.
     """
 
     cells: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    values: NDArray[np.float64]
+    tallies: NDArray[np.float64]
     families: tuple[str, ...]
     seeds: tuple[int | None, ...]
     items: int
@@ -52,7 +58,7 @@ def tabulate(observations: Sequence[Observation]) -> Table:
     over fewer seeds would mix the noise of seeds into the difference between families. The note names both.
     """
     all_families = sorted({observation.family for observation in observations})
-    all_seeds = _in_order({observation.seed for observation in observations})
+    all_seeds = in_order({observation.seed for observation in observations})
     values: dict[tuple[str, int | None], list[float]] = {}
     items: dict[str, set[str]] = {family: set() for family in all_families}
     for observation in observations:
@@ -64,12 +70,18 @@ def tabulate(observations: Sequence[Observation]) -> Table:
     families = [family for family in all_families if seeds and all((family, seed) in values for seed in seeds)]
     # fsum rounds once, so the order of the observations cannot change the last digit.
     cells = [[math.fsum(values[family, seed]) / len(values[family, seed]) for seed in seeds] for family in families]
+    counts = [[len(values[family, seed]) for seed in seeds] for family in families]
+    distinct, tallies = _tallied([[one for seed in seeds for one in values[family, seed]] for family in families])
+    shape = len(families), len(seeds)
     return Table(
-        cells=np.array(cells, dtype=np.float64).reshape(len(families), len(seeds)),
+        cells=np.array(cells, dtype=np.float64).reshape(shape),
+        counts=np.array(counts, dtype=np.float64).reshape(shape),
+        values=distinct,
+        tallies=tallies,
         families=tuple(families),
         seeds=tuple(seeds),
         items=sum(len(items[family]) for family in families),
-        note=_left_out(sorted(set(all_families) - set(families)), _in_order(set(all_seeds) - set(seeds))),
+        note=_left_out(sorted(set(all_families) - set(families)), in_order(set(all_seeds) - set(seeds))),
     )
 
 
@@ -80,20 +92,31 @@ def differences(treated: Sequence[Observation], control: Sequence[Observation]) 
     Raises InputError when an arm holds an item twice at one seed, when it mixes seeds with None, when a value is not
     finite, or when the arms disagree about an item's family.
     """
-    treated_at, control_at = index(treated, "treated"), index(control, "control")
-    items = sorted({item for item, _ in (*treated_at, *control_at)})
-    seeds = _in_order({seed for _, seed in (*treated_at, *control_at)} - {None}) or [None]
-    pairs: list[Observation] = []
-    unpaired = 0
+    together, unpaired = matched({"treated": treated, "control": control})
+    return [difference(ours, theirs, seed) for seed, (ours, theirs) in together], unpaired
+
+
+def matched(
+    arms: Mapping[str, Sequence[Observation]],
+) -> tuple[list[tuple[int | None, tuple[Observation, ...]]], int]:
+    """What every arm holds of one item at one seed, with the seed, and how many (item, seed) some arm lacks.
+
+    An untrained arm is matched with every seed of the others. Raises InputError as `index` does.
+    """
+    indexed = [index(found, name) for name, found in arms.items()]
+    items = sorted({item for arm in indexed for item, _ in arm})
+    seeds = in_order({seed for arm in indexed for _, seed in arm} - {None}) or [None]
+    together: list[tuple[int | None, tuple[Observation, ...]]] = []
+    lacking = 0
     for seed in seeds:
         for item in items:
-            ours = treated_at.get((item, seed)) or treated_at.get((item, None))
-            theirs = control_at.get((item, seed)) or control_at.get((item, None))
-            if ours and theirs:
-                pairs.append(_difference(ours, theirs, seed))
-            elif ours or theirs:
-                unpaired += 1
-    return pairs, unpaired
+            found = [arm.get((item, seed)) or arm.get((item, None)) for arm in indexed]
+            held = tuple(one for one in found if one)
+            if len(held) == len(found):
+                together.append((seed, held))
+            elif held:
+                lacking += 1
+    return together, lacking
 
 
 def index(observations: Sequence[Observation], arm: str) -> dict[tuple[str, int | None], Observation]:
@@ -134,7 +157,8 @@ def filled(observations: Sequence[Observation], value: float) -> list[Observatio
     return [replace(one, value=value) if one.value is None else one for one in observations]
 
 
-def _difference(treated: Observation, control: Observation, seed: int | None) -> Observation:
+def difference(treated: Observation, control: Observation, seed: int | None) -> Observation:
+    """Treated minus control of one item, None when either is unscored. Raises InputError when the families disagree."""
     if treated.family != control.family:
         raise InputError(
             f"The arms put one item in two families: {treated.family!r} and {control.family!r}.",
@@ -145,8 +169,17 @@ def _difference(treated: Observation, control: Observation, seed: int | None) ->
     return Observation(treated.item, treated.family, seed, value)
 
 
-def _in_order(seeds: set[int | None]) -> list[int | None]:
+def in_order(seeds: set[int | None]) -> list[int | None]:
+    """Seeds by number, an untrained arm's None first."""
     return sorted(seeds, key=lambda seed: -1 if seed is None else seed)
+
+
+def _tallied(families: Sequence[Sequence[float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The distinct values of all families, ascending, and how often each came up in each family."""
+    counted = [Counter(values) for values in families]
+    distinct = sorted({value for counts in counted for value in counts})
+    tallies = [[counts[value] for value in distinct] for counts in counted]
+    return np.array(distinct), np.array(tallies, dtype=np.float64).reshape(len(families), len(distinct))
 
 
 def _left_out(families: Sequence[str], seeds: Sequence[int | None]) -> str:

@@ -78,18 +78,24 @@ def components(cells: Numbers) -> VarianceComponents | None:
     )
 
 
-def fit(cells: Numbers) -> Fit:
-    """The fit a contrast of this shape may claim: over families and seeds, or over families when seeds are too few."""
-    return fit_families_and_seeds(cells) if cells.shape[-1] >= MINIMUM_SEEDS else fit_families(cells)
+def fit(cells: Numbers, least: Numbers | float = 0.0) -> Fit:
+    """The fit a contrast of this shape may claim: over families and seeds, or over families when seeds are too few.
+
+    least: the variance that items alone leave in the mean, by `from_items`; asked for only with few seeds.
+    """
+    return fit_families_and_seeds(cells) if cells.shape[-1] >= MINIMUM_SEEDS else fit_families(cells, least)
 
 
-def fit_families(cells: Numbers) -> Fit:
-    """The mean over families at these very seeds: Student's t on the family means."""
+def fit_families(cells: Numbers, least: Numbers | float = 0.0) -> Fit:
+    """The mean over families at these very seeds: Student's t on the family means, with a variance of `least` or more.
+
+    Where right and wrong are rare, families can agree by luck, above all families of two items: docs/statistics.md.
+    """
     means = cells.mean(axis=-1)
     families = means.shape[-1]
     return Fit(
         mean=means.mean(axis=-1),
-        standard_error=means.std(axis=-1, ddof=1) / np.sqrt(families),
+        standard_error=np.sqrt(np.maximum(means.var(axis=-1, ddof=1) / families, least)),
         degrees_of_freedom=np.full(means.shape[:-1], families - 1.0),
     )
 
@@ -116,6 +122,25 @@ def fit_families_and_seeds(cells: Numbers) -> Fit:
     )
 
 
+def item_variance(values: Numbers, counts: Numbers) -> Numbers:
+    """The variance of one item's value, families and seeds together, from how often each value came up.
+
+    values: shape (k,). counts: shape (..., k). One more item is counted as far from the mean as the farthest: the few
+    items that differ in a small sample are as a rule too few. Zero where all are alike.
+    """
+    total = counts.sum(axis=-1)
+    squares = (values - ((counts * values).sum(axis=-1) / total)[..., None]) ** 2
+    spread = (counts * squares).sum(axis=-1)
+    farthest = np.where(counts > 0, squares, 0.0).max(axis=-1)
+    return np.where(spread > ROUNDING, (spread + farthest) / total, 0.0)
+
+
+def from_items(variance: Numbers | float, counts: Numbers) -> Numbers:
+    """The variance that items of a `variance` leave in the mean, with `counts` a cell, shape (..., families, seeds)."""
+    families, seeds = counts.shape[-2:]
+    return variance * (1 / counts).mean(axis=(-2, -1)) / (families * seeds)
+
+
 def p_values(fitted: Fit) -> Numbers:
     """Two-sided p that the mean is zero, shape (...); 1 where the standard error is zero and nothing can be said."""
     from scipy.special import stdtr
@@ -123,6 +148,20 @@ def p_values(fitted: Fit) -> Numbers:
     spread = ~degenerate(fitted)
     t = np.divide(np.abs(fitted.mean), fitted.standard_error, out=np.zeros_like(fitted.mean), where=spread)
     return 2 * stdtr(fitted.degrees_of_freedom, -t)
+
+
+def p_equivalence(fitted: Fit, margin: float) -> Numbers:
+    """Twice the larger p of two one-sided tests that the mean lies beyond -margin and margin, shape (...).
+
+    The tests are Schuirmann's (1987). Doubled, p is below 1 - level just when the interval at `level` lies inside the
+    margin; undoubled it does not hold its level near rates of 0 and 1 (docs/statistics.md). 1 where the standard error
+    is zero and nothing can be said.
+    """
+    from scipy.special import stdtr
+
+    inside = margin - np.abs(fitted.mean)
+    t = np.divide(inside, fitted.standard_error, out=np.full_like(inside, -np.inf), where=~degenerate(fitted))
+    return np.minimum(2 * stdtr(fitted.degrees_of_freedom, -t), 1.0)
 
 
 def half_width(fitted: Fit, level: float) -> Numbers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from ..evals import DISTANCES, Item, Score, find_exam
@@ -78,6 +79,7 @@ def contrast_record(
         "declared": declared,
         "sides": {arm: dict(side) for arm, side in sides.items()},
         **{name: value for name, value in vars(found).items() if name not in ("components", "per_seed")},
+        "dropping": asdict(found.dropping) if found.dropping else None,
         "bounds": list(found.bounds) if found.bounds else None,
         "components": components,
         "per_seed": {str(seed): value for seed, value in found.per_seed.items()},

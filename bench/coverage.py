@@ -1,0 +1,149 @@
+"""Whether intervals, tests, equivalence and shares hold their level, by simulation over planted worlds.
+
+Run: python bench/coverage.py [--draws 10000]     the last two tables in docs/statistics.md (minutes on one core)
+
+Every item is right or wrong. Each arm's log-odds move by its own noise between families and seeds, so that rates near 0
+and 1 stay there; the true differences follow by integration. A number is the worst of the worlds of its row. The second
+table has lopsided families and no difference: a fifth of them move by +.4, the others by -.1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from teachwhy.stats import MINIMUM_SEEDS, two_way
+
+FAMILIES, SEEDS = (6, 10, 20, 40), (1, 2, 3, 5)
+ITEMS = {"6 each": (6,), "2 or 12": (2, 12)}  # families take them in turn
+GAINS = ((0.05, 0.25), (0.50, 0.75), (0.95, 0.99))  # rate of the foot and of the treated arm
+FAMILY_NOISE, SEED_NOISE, CELL_NOISE = (0.2, 1.0), (0.0, 0.25, 0.6), 0.2  # standard deviations of an arm's log-odds
+LEVEL = 0.95
+FEWEST = 1000  # claimed shares below which their misses are not given
+
+Right = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class World:
+    families: int
+    seeds: int
+    items: tuple[int, ...]
+    family_noise: float
+    seed_noise: float
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        return np.resize(self.items, self.families)[:, None]
+
+    def arm(self, rate: float, draws: int, rng: np.random.Generator) -> Right:
+        """One arm's right answers, shape (draws, families, seeds)."""
+        odds = (
+            logit(rate)
+            + rng.normal(0, self.family_noise, (draws, self.families, 1))
+            + rng.normal(0, self.seed_noise, (draws, 1, self.seeds))
+            + rng.normal(0, CELL_NOISE, (draws, self.families, self.seeds))
+        )
+        return rng.binomial(self.sizes, expit(odds))
+
+    def truth(self, rate: float) -> float:
+        """The arm's true rate: the mean over all noise of what its log-odds give, by Gauss and Hermite."""
+        spread = (self.family_noise**2 + self.seed_noise**2 + CELL_NOISE**2) ** 0.5
+        nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+        return float(expit(logit(rate) + spread * nodes) @ weights / weights.sum())
+
+
+def fit(treated: Right, control: Right, sizes: NDArray[np.int64], rng: np.random.Generator) -> two_way.Fit:
+    """What a contrast of two arms fits, from their right answers and the items of each family, shape (families, 1)."""
+    seeds = treated.shape[-1]
+    cells = (treated - control) / sizes
+    if seeds >= MINIMUM_SEEDS:
+        return two_way.fit(cells)
+    both = rng.hypergeometric(treated, sizes - treated, control)  # right in both arms, by chance
+    gained, lost = ((one - both).sum(axis=(1, 2)) for one in (treated, control))
+    same = sizes.sum() * seeds - gained - lost
+    variance = two_way.item_variance(np.array([-1.0, 0.0, 1.0]), np.stack([lost, same, gained], axis=-1))
+    return two_way.fit(cells, two_way.from_items(variance, np.repeat(sizes, seeds, axis=1)))
+
+
+def measured(world: World, low: float, high: float, draws: int, rng: np.random.Generator) -> tuple[float, ...]:
+    """False alarms, misses of the interval, false equivalence and misses of the share, in percent."""
+    between = (low + high) / 2
+    foot, again, control, why = (world.arm(rate, draws, rng) for rate in (low, low, between, high))
+    gain, part = (world.truth(high) - world.truth(rate) for rate in (low, between))
+
+    alarms = called(fit(again, foot, world.sizes, rng))
+    fitted = fit(why, foot, world.sizes, rng)
+    half = two_way.half_width(fitted, LEVEL)
+    claimed = ~two_way.degenerate(fitted)
+    missed = np.abs(fitted.mean - gain) > half
+    alike = two_way.p_equivalence(fitted, gain) < 1 - LEVEL
+
+    ratio = two_way.fit((why - control - part / gain * (why - foot)) / world.sizes)
+    shown = claimed & (fitted.mean - half > 0)
+    strayed = np.abs(ratio.mean) > two_way.half_width(ratio, LEVEL)
+    return (
+        alarms,
+        100 * float(missed[claimed].mean()),
+        100 * float(alike.mean()),
+        100 * float(strayed[shown].mean()) if shown.sum() >= FEWEST else np.nan,
+    )
+
+
+def called(fitted: two_way.Fit) -> float:
+    """Percent of draws in which a difference is called."""
+    return 100 * float((two_way.p_values(fitted) < 1 - LEVEL).mean())
+
+
+def lopsided(families: int, seeds: int, items: int, draws: int, rng: np.random.Generator) -> float:
+    """False alarms where a fifth of the families move by +.4 and the others by -.1, around a rate of .5."""
+    moved = np.where(rng.random((draws, families, 1)) < 0.2, 0.4, -0.1) / 2
+    shape = draws, families, seeds
+    treated, control = (rng.binomial(items, np.broadcast_to(0.5 + one, shape)) for one in (moved, -moved))
+    return called(fit(treated, control, np.full((families, 1), items), rng))
+
+
+def worlds(families: int, seeds: int, items: tuple[int, ...]) -> list[World]:
+    """Fewer than three seeds claim nothing about other seeds, so none of their noise is planted there."""
+    seed_noise = SEED_NOISE if seeds >= MINIMUM_SEEDS else (0.0,)
+    return [World(families, seeds, items, *noise) for noise in itertools.product(FAMILY_NOISE, seed_noise)]
+
+
+def print_coverage(draws: int, rng: np.random.Generator) -> None:
+    names = ("false alarms", "interval misses", "false equivalence", "share misses")
+    columns = [f"{name} {low:.2f}" for name in names for low, _ in GAINS]
+    print("| families | seeds | items | " + " | ".join(columns) + " |")
+    print("|" + "---:|" * (3 + len(columns)))
+    for families, seeds, (label, items) in itertools.product(FAMILIES, SEEDS, ITEMS.items()):
+        planted = worlds(families, seeds, items)
+        found = np.array([[measured(world, *gain, draws, rng) for gain in GAINS] for world in planted])
+        worst = np.fmax.reduce(found).T.ravel()  # fmax passes over a share too seldom claimed
+        shown = " | ".join("" if np.isnan(share) else f"{share:.1f}" for share in worst)
+        print(f"| {families} | {seeds} | {label} | {shown} |", flush=True)
+
+
+def print_lopsided(draws: int, rng: np.random.Generator) -> None:
+    print("| families | items a family | " + " | ".join(f"seeds: {seeds}" for seeds in SEEDS) + " |")
+    print("|" + "---:|" * (2 + len(SEEDS)))
+    for families, items in itertools.product(FAMILIES[1:], (6, 24)):
+        alarms = " | ".join(f"{lopsided(families, seeds, items, draws, rng):.1f}" for seeds in SEEDS)
+        print(f"| {families} | {items} | {alarms} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--draws", type=int, default=10_000)
+    draws = parser.parse_args().draws
+    rng = np.random.default_rng(0)
+    print_coverage(draws, rng)
+    print()
+    print_lopsided(draws, rng)
+
+
+if __name__ == "__main__":
+    main()
