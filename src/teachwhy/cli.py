@@ -108,6 +108,20 @@ def plan(
 
 
 @app.command()
+def register(
+    study: StudyPath,
+    decision_rule: Annotated[
+        str | None, typer.Option(help="In words: when a declared contrast counts as shown. Else the study's own.")
+    ] = None,
+    runs: RunsFolder = Path("runs"),
+) -> None:
+    """Freeze a study before it runs, so that the report can say what was declared before any answer was there."""
+    from .study import register_study
+
+    typer.echo(register_study(study, decision_rule=decision_rule, runs=runs, say=to_stderr))
+
+
+@app.command()
 def status(study: StudyPath, quick: Quick = False, model: Model = None, runs: RunsFolder = Path("runs")) -> None:
     """Which units of a study are done, which are not, and whether a run is at work."""
     from .study import study_status

@@ -11,7 +11,9 @@ from ..evals import Answer, Exam, Item, Score, as_record, find_exam
 from ..report.findings import SCHEMA_VERSION, example_answers
 from ..stats import Contrast, Observation, adjust, contrast, interval
 from .folder import read_json, read_jsonl, write_jsonl
+from .history import read_begun
 from .plan import Unit, plan_units, study_stamp
+from .register import entries_of, frozen_facts, registration_state
 from .study_file import ArmSetting, CompetenceSetting, ContrastSetting, Study, in_subset
 from .unit import Job
 
@@ -44,6 +46,12 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
         "judge": {"name": job.judge.name, "fingerprint": job.judge.fingerprint} if asks_on(study) else None,
         "arms": [arm_record(study, setting, units, done, failures) for setting in study.settings.arms],
         "contrasts": all_contrasts(study, scores, cases),
+        "registration": registration_state(
+            entries_of(study),
+            frozen_facts(study, job.source, job.judge),
+            read_begun(job.run),
+            whole=not study.left_out,
+        ),
         "rates": rates,
         "competence": competence(study, rates),
         "unscored": unscored(scores),
