@@ -89,8 +89,14 @@ def plan(
     seeds: Seeds = None,
     runs: RunsFolder = Path("runs"),
     measure: Annotated[bool, typer.Option(help="Time a few updates and answers for the estimate.")] = True,
+    noise: Annotated[
+        str | None, typer.Option(metavar="FAMILY,SEED,REST", help="Standard deviations of a difference to assume.")
+    ] = None,
+    like: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Take them from this run folder or results.json.")
+    ] = None,
 ) -> None:
-    """What a run would do: arms, rows, tokens, updates, minutes, and what is already done. Trains nothing."""
+    """What a run would do: arms, rows, updates, minutes, and the smallest difference it can find. Trains nothing."""
     from .study import plan_study
 
     typer.echo(
@@ -102,6 +108,8 @@ def plan(
             seeds=numbers(seeds),
             runs=runs,
             measure=measure,
+            noise=noise,
+            like=like,
             say=to_stderr,
         )
     )

@@ -86,6 +86,7 @@ class Metric:
 
     higher_is_better None: a preference, neither good nor bad. chance: what guessing gives, where that is one number.
     generated: whether it is read from what the model wrote, so that what is unscored is an answer that cannot be read.
+    of_pairs: whether both items of a pair get one value, so that pairs and not items are what is counted.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Metric:
     higher_is_better: bool | None
     chance: float | None = None
     generated: bool = False
+    of_pairs: bool = False
 
 
 @dataclass(frozen=True)
