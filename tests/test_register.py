@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from teachwhy.study.history import Begun
 from teachwhy.study.register import Entry, differing, read_entries, registration_state
 
 ONE, TWO = ({"arm": "why", "versus": other, "metric": "follows_first_fact"} for other in ("what", "swapped"))
+UNTRAINED = {"arm": "policy_in_prompt", "versus": "base", "metric": "follows_first_fact"}
 FACTS = {"items": "aa", "seeds": [0, 1], "contrasts": [ONE]}
 
 
@@ -223,9 +225,9 @@ def test_a_margin_of_a_contrast_wins_over_the_studys(tmp_path):
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tiny_study: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Runs the tiny study, made smaller, without processes; returns what its page is told of the registration."""
+    """Runs a tiny study of untrained arms without processes; returns what its page is told of the registration."""
     monkeypatch.setattr(run_module, "run_units", run_here)
-    edit_study(tiny_study, arms=["base", "what", "why", "swapped"], seeds=[0])
+    edit_study(tiny_study, arms=["base", "policy_in_prompt"], seeds=[0], contrasts=[UNTRAINED], exploratory=[UNTRAINED])
 
     def call(**options: Any) -> dict[str, Any]:
         done = run_study(tiny_study, **{"runs": tmp_path / "runs", "say": SILENT} | options)
@@ -253,13 +255,13 @@ def test_registered_run_and_then_changed(run, tiny_study, tmp_path):
     looked = run()
     assert looked["state"] == "registered before the run", "another exploratory look changes nothing declared"
     assert looked["runs_before"] == 1
-    edit_study(tiny_study, contrasts=[TWO])
+    edit_study(tiny_study, contrasts=[UNTRAINED | {"subset": {"kind": "conflict"}}])
     changed = run()
     assert (changed["state"], changed["changed"]) == ("changed after registration", ["contrasts"])
     assert changed["runs_before"] == 2
     said = register(tiny_study, tmp_path)
-    assert "12 units of this study had answers already" in said
-    assert run()["state"] == "changed after registration", "this folder began before the second registration"
+    assert "6 units of this study had answers already" in said
+    assert run()["state"] == "registered after answers existed"
     assert [(line["quick"], len(line["contrasts"])) for line in log(tmp_path)] == [(False, 64)] * 3
     assert len({line["run"] for line in log(tmp_path)}) == 3
     assert log(tmp_path)[0]["contrasts"] == log(tmp_path)[1]["contrasts"] != log(tmp_path)[2]["contrasts"]
@@ -300,7 +302,7 @@ def test_more_seeds_than_were_registered_are_a_change(run, tiny_study, tmp_path)
 
 
 def test_quick_runs_are_counted_apart(run, tiny_study, tmp_path):
-    edit_study(tiny_study, quick={"arms": ["what", "why", "swapped"], "items": 4})
+    edit_study(tiny_study, quick={"arms": ["policy_in_prompt", "base"], "items": 4})
     register(tiny_study, tmp_path)
     assert run(quick=True)["state"] == "not registered", "it leaves items out"
     assert (log(tmp_path)[0]["quick"], len(log(tmp_path))) == (True, 1)
@@ -309,6 +311,7 @@ def test_quick_runs_are_counted_apart(run, tiny_study, tmp_path):
 
 
 def test_a_killed_and_resumed_run_ends_in_the_same_bytes(run, tiny_study, tmp_path):
+    edit_study(tiny_study, arms=["base", "what"], contrasts=[UNTRAINED | {"arm": "what"}], exploratory=[])
     register(tiny_study, tmp_path)
     run(runs=tmp_path / "calm")
     run(arms=["base"])
@@ -322,6 +325,29 @@ def test_another_models_answers_do_not_make_a_registration_late(run, tiny_study,
     run(arms=["base"], model=str(tiny.build_tiny_model(tmp_path / "other", context=600)))
     register(tiny_study, tmp_path)
     assert run(arms=["base"])["state"] == "registered before the run"
+
+
+def test_a_deleted_run_folder_counts_by_its_line_in_the_log(run, tiny_study, tmp_path):
+    run()
+    shutil.rmtree(next((tmp_path / "runs").glob("tiny/*/evals")).parent)
+    register(tiny_study, tmp_path)
+    assert read_entries(tiny_study.parent / "registration.json")[0].answers_before == 2
+    assert run()["state"] == "registered after answers existed"
+
+
+def test_nor_does_deleting_it_help_who_registers_with_another_runs_folder(run, tiny_study, tmp_path):
+    run()
+    shutil.rmtree(next((tmp_path / "runs").glob("tiny/*/evals")).parent)
+    register_study(tiny_study, runs=tmp_path / "elsewhere", say=SILENT)
+    assert run()["state"] == "registered after answers existed"
+
+
+def test_a_run_that_was_registered_may_be_deleted_and_made_again(run, tiny_study, tmp_path):
+    register(tiny_study, tmp_path)
+    run()
+    shutil.rmtree(next((tmp_path / "runs").glob("tiny/*/evals")).parent)
+    edit_study(tiny_study, exploratory=[])
+    assert run()["state"] == "registered before the run"
 
 
 def test_a_lost_record_is_taken_as_a_run_that_began_before(run, tiny_study, tmp_path):

@@ -49,13 +49,16 @@ def read_begun(run: Path) -> Begun:
 
 
 def answered_units(folder: Path, model: str, *, without: str | None = None) -> int:
-    """Units of a model with answers in the run folders of a study. without: passes over runs begun under this entry.
+    """Units of a model with answers in the run folders of a study, and in those of its log whose answers are gone.
 
-    A folder that does not say which model it is of counts as well.
+    without: passes over runs begun under this entry. A folder that does not say which model it is of counts as well.
     """
     runs = [path for path in folder.glob("*") if path.is_dir()]
     of_model = [run for run in runs if record_of(run).get("stamp", {}).get("model", model) == model]
-    return sum(answered(run) for run in of_model if without not in read_begun(run).registrations)
+    here = sum(answered(run) for run in of_model if without not in read_begun(run).registrations)
+    logged = {line.get("run"): line for line in completed_runs(folder) if line.get("model", model) == model}
+    gone = [line for run, line in logged.items() if not answered(folder / str(run))]
+    return here + sum(line.get("units", 1) for line in gone if without not in line.get("registrations", ()))
 
 
 def answered(run: Path) -> int:
@@ -89,6 +92,9 @@ def note_completed(job: Job, units: list[Unit], *, quick: bool, say: Any) -> Non
         line = known | {
             "when": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
             "fingerprint": record_of(job.run).get("fingerprint"),
+            "model": job.source.fingerprint,
+            "units": answered(job.run),
+            "registrations": list(read_begun(job.run).registrations),
             "contrasts": fingerprint([contrast.model_dump() for contrast in job.study.settings.contrasts]),
         }
         write_jsonl(job.run.parent / LOG, [*log, line])
