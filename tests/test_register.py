@@ -227,7 +227,8 @@ def test_a_margin_of_a_contrast_wins_over_the_studys(tmp_path):
 def run(monkeypatch: pytest.MonkeyPatch, tiny_study: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Runs a tiny study of untrained arms without processes; returns what its page is told of the registration."""
     monkeypatch.setattr(run_module, "run_units", run_here)
-    edit_study(tiny_study, arms=["base", "policy_in_prompt"], seeds=[0], contrasts=[UNTRAINED], exploratory=[UNTRAINED])
+    contrasts = {"contrasts": [UNTRAINED], "exploratory": [UNTRAINED]}
+    edit_study(tiny_study, arms=["base", "policy_in_prompt"], seeds=[0], max_new_tokens=4, **contrasts)
 
     def call(**options: Any) -> dict[str, Any]:
         done = run_study(tiny_study, **{"runs": tmp_path / "runs", "say": SILENT} | options)
