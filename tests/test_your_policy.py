@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_page_has_every_file_of_a_study() -> None:
     names = [name for name, _ in FILES]
     assert names == ["letting/policy.md", "letting/examples.jsonl", "letting/items.jsonl", "letting/study.yaml"]
-    assert len(COMMANDS) == 7
+    assert len(COMMANDS) == 8
 
 
 @pytest.mark.usefixtures("folder")
@@ -43,3 +44,5 @@ def test_every_command_works_in_its_order(teachwhy) -> None:
             assert "0 errors, 0 warnings" in done.out
     page = next(Path("runs").glob("letting/*/report.html")).read_text()
     assert "pair_accuracy" in page
+    results = json.loads(next(Path("runs").glob("letting/*/results.json")).read_text())
+    assert results["registration"]["state"] == "registered before the run"

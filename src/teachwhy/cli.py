@@ -89,8 +89,14 @@ def plan(
     seeds: Seeds = None,
     runs: RunsFolder = Path("runs"),
     measure: Annotated[bool, typer.Option(help="Time a few updates and answers for the estimate.")] = True,
+    noise: Annotated[
+        str | None, typer.Option(metavar="FAMILY,SEED,REST", help="Standard deviations of a difference to assume.")
+    ] = None,
+    like: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Take them from this run folder or results.json.")
+    ] = None,
 ) -> None:
-    """What a run would do: arms, rows, tokens, updates, minutes, and what is already done. Trains nothing."""
+    """What a run would do: arms, rows, updates, minutes, and the smallest difference it can find. Trains nothing."""
     from .study import plan_study
 
     typer.echo(
@@ -102,9 +108,25 @@ def plan(
             seeds=numbers(seeds),
             runs=runs,
             measure=measure,
+            noise=noise,
+            like=like,
             say=to_stderr,
         )
     )
+
+
+@app.command()
+def register(
+    study: StudyPath,
+    decision_rule: Annotated[
+        str | None, typer.Option(help="In words: when a declared contrast counts as shown. Else the study's own.")
+    ] = None,
+    runs: RunsFolder = Path("runs"),
+) -> None:
+    """Freeze a study before it runs, so that the report can say what was declared before any answer was there."""
+    from .study import register_study
+
+    typer.echo(register_study(study, decision_rule=decision_rule, runs=runs, say=to_stderr))
 
 
 @app.command()

@@ -143,7 +143,13 @@ register(
         score_together=score_together,
         metrics=(
             *edge_metrics(),
-            Metric("pair_accuracy", "share of pairs in which declining is likelier where it is right", True, 0.5),
+            Metric(
+                "pair_accuracy",
+                "share of pairs in which declining is likelier where it is right",
+                True,
+                0.5,
+                of_pairs=True,
+            ),
             Metric("correct_fitted", "share decided rightly at a threshold fitted on other families", True, 0.5),
         ),
     )

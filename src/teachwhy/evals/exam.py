@@ -87,6 +87,7 @@ class Metric:
     higher_is_better None: a preference, neither good nor bad. chance: what guessing gives, where that is one number.
     generated: whether it is read from what the model wrote, so that what is unscored is an answer that cannot be read.
     cost: whether a gain elsewhere may be paid with it, so that every page compares the arms on it.
+    of_pairs: whether both items of a pair get one value, so that pairs and not items are what is counted.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Metric:
     chance: float | None = None
     generated: bool = False
     cost: bool = False
+    of_pairs: bool = False
 
 
 @dataclass(frozen=True)

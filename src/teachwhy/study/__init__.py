@@ -2,6 +2,7 @@
 
 from .ask import ask_run
 from .audit import audit_item
+from .freeze import register_study
 from .plan import Unit, plan_units
 from .prepare import prepare
 from .run import Run, prepare_job, report_study, run_study
@@ -24,6 +25,7 @@ __all__ = [
     "prepare",
     "prepare_job",
     "read_study",
+    "register_study",
     "report_study",
     "run_study",
     "show_row",

@@ -30,19 +30,18 @@ def observations(
 
 def all_contrasts(study: Study, scores: Scores, items: Mapping[str, Item]) -> list[dict[str, Any]]:
     """Declared contrasts, Holm-corrected together, and exploratory ones as they are."""
-    level = study.settings.level
-    declared = [compare(setting, scores, items, level) for setting in study.settings.contrasts]
-    exploratory = [compare(setting, scores, items, level) for setting in study.settings.exploratory]
-    records = []
-    for setting, found in zip(study.settings.contrasts, adjust(declared), strict=True):
-        records.append(contrast_record(setting, found, sides(setting, scores, items, level), True))
-    for setting, found in zip(study.settings.exploratory, exploratory, strict=True):
-        records.append(contrast_record(setting, found, sides(setting, scores, items, level), False))
-    return records
+    declared, exploratory = study.settings.contrasts, study.settings.exploratory
+    corrected = adjust([compare(study, setting, scores, items) for setting in declared])
+    found = [*corrected, *(compare(study, setting, scores, items) for setting in exploratory)]
+    return [
+        contrast_record(setting, one, sides(study, setting, scores, items), place < len(declared))
+        for place, (setting, one) in enumerate(zip([*declared, *exploratory], found, strict=True))
+    ]
 
 
-def compare(setting: ContrastSetting, scores: Scores, items: Mapping[str, Item], level: float) -> Contrast:
-    return contrast(*both_sides(setting, scores, items), level=level)
+def compare(study: Study, setting: ContrastSetting, scores: Scores, items: Mapping[str, Item]) -> Contrast:
+    both = both_sides(setting, scores, items)
+    return contrast(*both, level=study.settings.level, margin=study.margin(setting))
 
 
 def both_sides(
@@ -55,11 +54,11 @@ def both_sides(
 
 
 def sides(
-    setting: ContrastSetting, scores: Scores, items: Mapping[str, Item], level: float
+    study: Study, setting: ContrastSetting, scores: Scores, items: Mapping[str, Item]
 ) -> dict[str, dict[str, float | None]]:
     """Where the two arms of a contrast stand: a difference between two arms at chance says nothing."""
     found = dict(zip((setting.arm, setting.versus), both_sides(setting, scores, items), strict=True))
-    intervals = {arm: interval(observed, level) for arm, observed in found.items()}
+    intervals = {arm: interval(observed, study.settings.level) for arm, observed in found.items()}
     return {arm: {"estimate": one.estimate, "low": one.low, "high": one.high} for arm, one in intervals.items()}
 
 
@@ -94,9 +93,8 @@ def all_comparisons(study: Study, scores: Scores, items: Mapping[str, Item]) -> 
     """
     if not study.settings.contrasts:
         return []
-    level = study.settings.level
     return [
-        contrast_record(setting, compare(setting, scores, items, level), sides(setting, scores, items, level), False)
+        contrast_record(setting, compare(study, setting, scores, items), sides(study, setting, scores, items), False)
         | {"role": role}
         for role, setting in chosen_comparisons(study, items)
     ]

@@ -12,7 +12,9 @@ from ..report.findings import SCHEMA_VERSION, example_answers
 from ..stats import Observation, interval
 from .contrasts import Scores, all_comparisons, all_contrasts, observations
 from .folder import read_json, read_jsonl, write_jsonl
+from .history import read_begun
 from .plan import Unit, plan_units, study_stamp
+from .register import entries_of, frozen_facts, registration_state
 from .study_file import ArmSetting, CompetenceSetting, Study
 from .unit import Job
 
@@ -45,6 +47,12 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
         "arms": [arm_record(study, setting, units, done, failures) for setting in study.settings.arms],
         "contrasts": all_contrasts(study, scores, cases),
         "comparisons": all_comparisons(study, scores, cases),
+        "registration": registration_state(
+            entries_of(study),
+            frozen_facts(study, job.source, job.judge),
+            read_begun(job.run),
+            whole=not study.left_out,
+        ),
         "rates": rates,
         "competence": competence(study, rates),
         "unscored": unscored(scores),

@@ -17,8 +17,10 @@ from ..models.load import model_context
 from ..text import fingerprint
 from .executor import run_units
 from .folder import folder_error, locked, read_json, sweep, write_json, write_text
+from .history import answered, begin, note_completed
 from .plan import Unit, plan_units, stamp_fits, study_stamp, versions
 from .prepare import Prepared, prepare, write_prepared
+from .register import entries_of
 from .results import collect
 from .study_file import Study, read_study
 from .unit import Job
@@ -73,6 +75,7 @@ def run_study(
             say(f"{len(units) - len(missing)} of {len(units)} units are done; {len(missing)} to do in {job.run}")
             failures = run_units(job, missing, workers, on_message, lock)
         shutil.rmtree(job.trunk_folder, ignore_errors=True)  # a killed run may have left it with nothing to do
+        note_completed(job, units, quick=quick and not arms and not seeds, say=say)
         results = write_results(job, failures)
     return Run(job.run, results, failures)
 
@@ -133,10 +136,14 @@ def count_workers(job: Job) -> int:
 
 
 def write_start(job: Job, quick: bool) -> None:
-    """The resolved study and the rows, before any work. Errors: a folder that belongs to another study."""
+    """The resolved study and the rows, before any work, and what went before the first answers.
+
+    Errors: a folder that belongs to another study; a registration that was edited.
+    """
     stamp = study_stamp(job.study, job.source, job.judge) | {"environment": dict(job.environment)}
     record = job.run / "study.json"
     before = read_json(record)
+    registrations = [entry.hash for entry in entries_of(job.study)]
     if before is not None and not stamp_fits(record, stamp):
         raise RunError(
             "This run folder belongs to another study.", where=str(job.run), remedy="Give another one with --runs DIR."
@@ -145,8 +152,11 @@ def write_start(job: Job, quick: bool) -> None:
         write_text(job.run / "study.yaml", resolved_yaml(job.study))
         write_json(job.run / "policy.json", [vars(principle) for principle in job.study.policy.principles])
         write_prepared(job.prepared, job.study, job.run)
+    if before is None or not answered(job.run):
+        begun = begin(job.run, job.source.fingerprint, registrations)
         about = {"study_file": str(job.study.path.resolve()), "model": job.study.settings.model, "quick": quick}
-        write_json(record, {"stamp": stamp, "fingerprint": fingerprint(stamp), "versions": versions(), **about})
+        about |= {"versions": versions(), "begun": vars(begun)}
+        write_json(record, {"stamp": stamp, "fingerprint": fingerprint(stamp), **about})
 
 
 def resolved_yaml(study: Study) -> str:

@@ -78,6 +78,7 @@ class ContrastSetting(Strict):
     metric: str
     format: str = Field("own", pattern="^(own|off)$")
     subset: dict[str, str] = Field(default_factory=dict, description="Item field -> value, such as kind: conflict.")
+    margin: float | None = Field(None, gt=0, description="Differences below it count as none; null: the study's.")
 
     @field_validator("format", mode="before")
     @classmethod
@@ -152,8 +153,14 @@ class StudySettings(Strict):
     )
     contrasts: list[ContrastSetting] = Field(default_factory=list, description="Declared before the run; Holm applies.")
     exploratory: list[ContrastSetting] = Field(default_factory=list, description="Shown, labelled and uncorrected.")
+    decision_rule: str = Field(
+        "", description="In words: when a declared contrast counts as shown. Empty: the rule that the page follows."
+    )
     competence: CompetenceSetting | None = None
     level: float = Field(0.95, gt=0.5, lt=1)
+    margin: float | None = Field(
+        None, gt=0, description="Equivalence: differences of a score below it count as none. null: not tested."
+    )
     shared: list[str] = Field(default_factory=list, description="Left out of the overlap check: system, policy.")
     quick: QuickSettings = QuickSettings()
     workers: int | None = Field(None, gt=0, description="Units at work at once; null fits the machine.")
@@ -196,6 +203,10 @@ class Study:
             return list(self.generic)
         twins = self.settings.twins
         return nested_part(self.examples, twins) if reads == "twins" and twins else list(self.examples)
+
+    def margin(self, contrast: ContrastSetting) -> float | None:
+        """The equivalence margin of a contrast: its own, or else the study's; in the unit of the scores."""
+        return self.settings.margin if contrast.margin is None else contrast.margin
 
     def exam_format(self, setting: ArmSetting) -> ExamFormat:
         format = self.settings.format

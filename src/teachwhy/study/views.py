@@ -12,6 +12,7 @@ from ..errors import InputError, unknown_name
 from ..models import load_chat
 from ..policy import Finding, check_policy
 from .plan import plan_units
+from .power import power_lines
 from .prepare import rows_of
 from .run import Say, count_workers, find_named, prepare_job, prepare_study
 from .speed import measure_speed, training_size, unit_minutes
@@ -27,12 +28,19 @@ def plan_study(
     seeds: Sequence[int] | None = None,
     runs: Path,
     measure: bool = True,
+    noise: str | None = None,
+    like: Path | None = None,
     say: Say,
 ) -> str:
-    """A table of what a run would do, with minutes estimated from a few timed updates and answers."""
+    """A table of what a run would do, with minutes estimated from a few timed updates and answers.
+
+    Below it stands the smallest difference that each declared contrast can find. noise: the standard deviations to
+    assume, FAMILY,SEED,REST. like: a run folder or results.json whose contrasts say them.
+    """
     study = read_study(path, model=model, quick=quick)
     job = prepare_job(study, runs, say)
     units = plan_units(study, arms, seeds, quick=quick)
+    power = power_lines(study, units, noise=noise, like=like)
     speed = measure_speed(job, units, say) if measure and any(not job.done(unit) for unit in units) else None
     lines = [f"{'unit':28} {'rows':>5} {'updates':>7} {'tokens':>8} {'minutes':>8}  state"]
     total = 0.0
@@ -52,7 +60,7 @@ def plan_study(
             f"(measured in one worker: {speed.training:.0f} training tokens/s, {answers:.1f} answers/s)"
         )
     lines.append(f"run folder: {job.run}")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *power])
 
 
 def study_status(path: Path, *, quick: bool = False, model: str | None, runs: Path, say: Say) -> str:
