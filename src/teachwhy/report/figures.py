@@ -1,19 +1,32 @@
-"""The figures of the page: rows of points and intervals, drawn by matplotlib as SVG that follows the page's colours."""
+"""The figures of the page: rows of points and intervals, drawn by matplotlib, for the page itself or as files."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import re
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from .wording import signed
+from .wording import level_text, signed
 
 WIDE, NARROW = 720, 328  # pixels; the page shows the one that fits, so that text is never scaled down
-INK, ACCENT, FAINT, SOFT = "#000001", "#000002", "#000003", "#000004"
-COLOURS = {INK: "currentColor", ACCENT: "var(--accent)", FAINT: "var(--faint)", SOFT: "var(--soft)"}
+INK, ACCENT, FAINT, SOFT = "C0", "C1", "C2", "C3"  # places in the colours that are in force, see `style`
+COLOURS = {
+    "#000001": "currentColor",
+    "#000002": "var(--accent)",
+    "#000003": "var(--faint)",
+    "#000004": "var(--soft)",
+}  # what is drawn -> what stands on the page for it, in the order of the places
+PAPER = ("#1d1d1b", "#1f5a8c", "#6f6d68", "#5a5955")  # the same places in a file, on white
+MARGIN = 24
+PIXELS_A_LINE = 17
+CHARACTERS_A_LINE = 112
+PNG_SCALE = 3
 
 
 @dataclass(frozen=True)
@@ -75,43 +88,127 @@ def matplotlib_found() -> bool:
     return True
 
 
-def draw(name: str, panels: Sequence[Panel], axis: Axis) -> dict[str, str]:
-    """The figure for wide and narrow screens, each one `<svg>` element. name: unique on the page, a word."""
+@dataclass(frozen=True)
+class Drawing:
+    """A figure. name: unique on the page, a word. title: what it shows, for those who see it without the page."""
+
+    name: str
+    title: str
+    panels: Sequence[Panel]
+    axis: Axis
+    level: float | None = None
+
+    @cached_property
+    def wide(self) -> str:
+        """One `<svg>` element for wide screens."""
+        return svg(f"{self.name}-wide", self.panels, self.axis, layout_of(self.panels, WIDE))
+
+    @cached_property
+    def narrow(self) -> str:
+        """The same for narrow ones."""
+        return svg(f"{self.name}-narrow", self.panels, self.axis, layout_of(self.panels, NARROW))
+
+    def file(self, format: str) -> bytes:
+        """The figure as a file of its own, `svg` or `png`: on white, with its title, and what its marks mean."""
+        layout = layout_of(self.panels, WIDE)
+        notes = textwrap.wrap(marks_in_words(self.panels, self.axis, self.level), CHARACTERS_A_LINE)
+        title = textwrap.wrap(self.title, CHARACTERS_A_LINE * 3 // 4)
+        head, foot = 12 + 20 * len(title), 10 + PIXELS_A_LINE * len(notes)
+        target = io.BytesIO()
+        with style(self.name, PAPER):
+            figure, height = plot(self.panels, self.axis, layout, head, foot)
+            figure.patch.set(visible=True, facecolor="white")
+            for number, line in enumerate(title):
+                figure.text(0, 1 - (14 + 20 * number) / height, line, fontsize=14.5, fontweight="bold")
+            for number, line in enumerate(notes):
+                above = foot - 14 - PIXELS_A_LINE * number
+                figure.text(0, above / height, line, fontsize=11, color=SOFT)
+            # A margin around the whole, in inches; the figure is a pixel a point.
+            options: dict[str, Any] = {"bbox_inches": full_size(layout.width, height), "dpi": 72 * PNG_SCALE}
+            metadata = {"svg": {"Title": self.title, "Date": None, "Creator": None}, "png": {"Software": None}}[format]
+            figure.savefig(target, format=format, metadata=metadata, **options)
+        return target.getvalue()
+
+
+def draw(name: str, panels: Sequence[Panel], axis: Axis, *, title: str = "", level: float | None = None) -> Drawing:
+    """A figure of rows. level: of the intervals."""
+    return Drawing(name, title or name.replace("-", " "), panels, axis, level)
+
+
+def layout_of(panels: Sequence[Panel], width: int) -> Layout:
     detailed = any(row.detail for panel in panels for row in panel.rows)
-    wide = Layout(WIDE, left=196, right=128, row=38 if detailed else 32, strip=0)
-    narrow = Layout(NARROW, left=16, right=16, row=72 if detailed else 58, strip=36 if detailed else 22)
-    return {
-        "wide": svg(f"{name}-wide", panels, axis, wide),
-        "narrow": svg(f"{name}-narrow", panels, axis, narrow),
-    }
+    if width == WIDE:
+        return Layout(WIDE, left=196, right=128, row=38 if detailed else 32, strip=0)
+    return Layout(NARROW, left=16, right=16, row=72 if detailed else 58, strip=36 if detailed else 22)
+
+
+@contextlib.contextmanager
+def style(name: str, colours: Sequence[str]) -> Iterator[None]:
+    """Settings of matplotlib under which the same figure gives the same bytes, whatever the user's own are."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(
+            {"svg.fonttype": "none", "svg.hashsalt": name, "text.parse_math": False, "font.size": 12}
+        )
+        matplotlib.rcParams["axes.prop_cycle"] = matplotlib.cycler(color=colours)
+        matplotlib.rcParams["text.color"] = INK
+        yield
 
 
 def svg(name: str, panels: Sequence[Panel], axis: Axis, layout: Layout) -> str:
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    title, foot = 30, 34
-    heights = [(title if panel.title else 8) + layout.row * len(panel.rows) + foot for panel in panels]
-    height = sum(heights)
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # the user's own style must not change the bytes
-        matplotlib.rcParams.update(
-            {"svg.fonttype": "none", "svg.hashsalt": name, "text.parse_math": False, "font.size": 12, "text.color": INK}
-        )
-        figure = Figure(figsize=(layout.width / 72, height / 72), dpi=72)
-        FigureCanvasSVG(figure)
-        figure.patch.set_visible(False)
-        top = 0
-        for panel, panel_height in zip(panels, heights, strict=True):
-            body = top + (title if panel.title else 8)
-            if panel.title:
-                figure.text(0, 1 - (top + 18) / height, panel.title, fontsize=13, fontweight="bold", va="baseline")
-            draw_panel(figure, panel, axis, layout, body, height)
-            top += panel_height
-        target = io.StringIO()
+    target = io.StringIO()
+    with style(name, tuple(COLOURS)):
+        figure, height = plot(panels, axis, layout)
         figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return for_page(target.getvalue(), name, layout.width, height)
+
+
+def plot(panels: Sequence[Panel], axis: Axis, layout: Layout, head: int = 0, foot: int = 0) -> tuple[Any, float]:
+    """The panels beneath each other, and the height of the whole in pixels. head, foot: room left free, in pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    title, ticks = 30, 34
+    heights = [(title if panel.title else 8) + layout.row * len(panel.rows) + ticks for panel in panels]
+    height = sum(heights) + head + foot
+    figure = Figure(figsize=(layout.width / 72, height / 72), dpi=72)
+    FigureCanvasAgg(figure)
+    figure.patch.set_visible(False)
+    top = head
+    for panel, panel_height in zip(panels, heights, strict=True):
+        body = top + (title if panel.title else 8)
+        if panel.title:
+            figure.text(0, 1 - (top + 18) / height, panel.title, fontsize=13, fontweight="bold", va="baseline")
+        draw_panel(figure, panel, axis, layout, body, height)
+        top += panel_height
+    return figure, height
+
+
+def full_size(width: float, height: float) -> Any:
+    """The whole figure and a margin around it, in inches."""
+    from matplotlib.transforms import Bbox
+
+    return Bbox([[-MARGIN / 72, -MARGIN / 72], [(width + MARGIN) / 72, (height + MARGIN) / 72]])
+
+
+def marks_in_words(panels: Sequence[Panel], axis: Axis, level: float | None) -> str:
+    """What the marks of a figure mean, as far as they stand in it."""
+    rows = [row for panel in panels for row in panel.rows]
+    of_level = f"{level_text(level)} " if level else ""
+    found = {
+        f"\u25a0 estimate with its {of_level}interval": any(row.low is not None for row in rows),
+        "\u25c7 estimate without an interval": any(
+            row.low is None and row.value is not None and not row.mark for row in rows
+        ),
+        "\u25cb each seed": any(row.seeds for row in rows),
+        "| each family": any(row.families for row in rows),
+        "\u25a0 at or above the dashed line": any(row.mark == "square" for row in rows),
+        "\u2715 below it": any(row.mark == "cross" for row in rows),
+        "right of the dashed line the first arm scores higher": axis.line == 0,
+    }
+    return "; ".join(words for words, holds in found.items() if holds) + "."
 
 
 def draw_panel(figure: Any, panel: Panel, axis: Axis, layout: Layout, top: int, height: int) -> None:

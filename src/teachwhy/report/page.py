@@ -16,6 +16,7 @@ from .wording import BY_CHOICE, Measure, Record, bracket, contrast_name, share, 
 
 TEMPLATE = "template.html.j2"
 MOST_LISTED = 50
+CONTRASTS_DRAWN = {"declared": "Declared contrasts", "exploratory": "Exploratory contrasts, uncorrected"}
 
 
 def render_report(results: dict[str, Any], *, timings: dict[str, Any]) -> str:
@@ -100,7 +101,10 @@ def contrast_groups(
     axis = figures.difference_axis([contrast_row(contrast, results) for contrast in [*declared, *exploratory]])
     for name, contrasts in (("declared", declared), ("exploratory", exploratory)):
         rows = [contrast_row(contrast, results) for contrast in contrasts]
-        figure = draw(f"{name}-contrasts", [Panel("", rows)], axis) if drawn and rows else None
+        title, level = CONTRASTS_DRAWN[name], contrasts[0]["level"] if contrasts else None
+        figure = (
+            draw(f"{name}-contrasts", [Panel("", rows)], axis, title=title, level=level) if drawn and rows else None
+        )
         metrics = list(dict.fromkeys(contrast["metric"] for contrast in contrasts))
         groups.append({"name": name, "contrasts": contrasts, "metrics": metrics, "figure": figure, "alt": alt(rows)})
     return groups
@@ -156,14 +160,17 @@ def measure_view(results: Record, measure: Measure, number: int, drawn: bool) ->
         for subset, rows in groups
         if "distance" in subset or not subset
     ]
+    title, level = f"{measure.exam}: {measure.metric} by arm, own format", rates[0]["level"] if rates else None
     return {
         "metric": wording.metric_of(results, measure.exam, measure.metric),
         "groups": groups,
         "covers": covers(rates),
         "notes": [f"`{rate['arm']}`, {subset_label(rate['subset'])}: {rate['note']}" for rate in rates if rate["note"]],
         "seeds": sorted({seed for rate in rates for seed in rate["per_seed"] if seed != "None"}, key=int),
-        "level": rates[0]["level"] if rates else None,
-        "figure": draw(f"measure-{number}", panels, figures.rate_axis()) if drawn and panels else None,
+        "level": level,
+        "figure": draw(f"measure-{number}", panels, figures.rate_axis(), title=title, level=level)
+        if drawn and panels
+        else None,
         "alt": panels_alt(panels),
     }
 
@@ -268,11 +275,12 @@ def competence_view(results: Record, drawn: bool) -> dict[str, Any]:
         for subset in wording.subsets_of(records)
     ]
     setting = results["study"]["stamp"]["settings"].get("competence")
+    title = f"Competence of the trained arms; the dashed line is the floor, {share(floor)}"
     return {
         "records": records,
         "floor": floor,
         "metric": wording.metric_of(results, setting["exam"], setting["metric"]) if setting else None,
-        "figure": draw("competence", panels, figures.rate_axis(floor)) if drawn and panels else None,
+        "figure": draw("competence", panels, figures.rate_axis(floor), title=title) if drawn and panels else None,
         "alt": f"Floor at {share(floor)}. {panels_alt(panels)}",
         "subsets": wording.subsets_of(records),
         "rows": [
