@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import yaml
 
 from ..data import ARM_PROPERTIES, as_table
 from . import figures, wording
-from .figures import Panel, Row, draw
+from .figures import Drawing, Panel, Row, draw
 from .wording import BY_CHOICE, Measure, Record, bracket, contrast_name, share, signed, subset_label
 
 TEMPLATE = "template.html.j2"
@@ -25,6 +25,11 @@ def render_report(results: dict[str, Any], *, timings: dict[str, Any]) -> str:
     results: as results.json holds them. timings: {"units": {name: {"train": s, "exams": s}}, "written": when}; the
     only part of the page that may differ between two runs of one study. Without matplotlib the page has no figures.
     """
+    return page_environment().get_template(TEMPLATE).render(view(results, timings)).lstrip()
+
+
+def page_environment() -> Any:
+    """What every page is made with: all text is escaped, and a name that is not there is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -46,9 +51,12 @@ def render_report(results: dict[str, Any], *, timings: dict[str, Any]) -> str:
         "decimals": wording.decimals,
         "sentence": wording.sentence,
         "competence_rate": wording.competence_rate,
+        "direction_label": wording.direction_label,
+        "scope": wording.scope,
         "code": code,
     }
-    return environment.get_template(TEMPLATE).render(view(results, timings)).lstrip()
+    environment.globals["wording"] = wording
+    return environment
 
 
 def view(results: Record, timings: Record) -> dict[str, Any]:
@@ -81,6 +89,20 @@ def view(results: Record, timings: Record) -> dict[str, Any]:
         "times": time_table(results, timings),
         "written": timings.get("written", ""),
     }
+
+
+def drawings(results: Record) -> list[Drawing]:
+    """Every figure of the page, in its order."""
+    shown = {name: value for name, value in view(results, {}).items() if name != "results"}
+    return list(drawings_in(shown))
+
+
+def drawings_in(value: Any) -> Iterator[Drawing]:
+    if isinstance(value, Drawing):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from drawings_in(part)
 
 
 def code(text: str) -> Any:

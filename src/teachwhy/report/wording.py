@@ -13,6 +13,9 @@ MINUS = "\N{MINUS SIGN}"
 UNSCORED_WARNING = 0.05
 LIMIT = 0.05  # so close to chance, or to the best value, a rate leaves no room for a conclusion
 BY_CHOICE = "_by_choice"
+NO_VERDICT = "The study declares no contrast, so there is no verdict."
+NO_LIMITS = "The study file names no limits."
+WHAT_A_CONTRAST_IS = "A contrast is the first arm minus the second, on the same items and seeds."
 Record = Mapping[str, Any]
 
 
@@ -168,6 +171,21 @@ def declared_measures(results: Record) -> list[Measure]:
         kinds[results["metrics"][0]["exam"], results["metrics"][0]["name"]] = [""]
     # A contrast over every kind opens the measure to all of them.
     return [Measure(*key, frozenset() if "" in named else frozenset(named)) for key, named in kinds.items()]
+
+
+def direction_label(metric: Record) -> str:
+    better = metric["higher_is_better"]
+    if better is None:
+        return "It is a preference between facts, not correctness: more is neither better nor worse."
+    return "Higher is better." if better else "Lower is better."
+
+
+def scope(results: Record) -> str:
+    """How far the numbers of one run reach."""
+    return (
+        f"Every number here is of one model, `{results['model']['name']}`, on {results['counts']['items']} items. "
+        "No formula makes their families a sample of all the cases one may care about."
+    )
 
 
 # Verdicts
