@@ -1,10 +1,9 @@
-"""A run's results for other readers: Markdown for papers and pull requests, CSV and JSON for programs, figure files."""
+"""A run's results for other readers: Markdown for papers and pull requests, CSV for programs, figures as files."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -20,11 +19,6 @@ from .wording import BY_CHOICE, MINUS, NONE, Record, bracket, p_value, share, si
 
 # A spreadsheet takes a text that begins so for a formula (OWASP, "CSV Injection").
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-
-
-def as_json(results: Record) -> str:
-    """results.json, as it stands in the run folder."""
-    return json.dumps(results, indent=2, ensure_ascii=False) + "\n"
 
 
 # Markdown

@@ -263,17 +263,10 @@ def compared(contrast: Record, results: Record) -> list[str]:
 def cautions(contrast: Record, results: Record, shown: bool) -> list[str]:
     """What weakens this contrast in particular: arms below the floor, and unscored answers."""
     sentences = []
-    named = (contrast["arm"], contrast["versus"])
-    distance = contrast["subset"].get("distance")
-    below = [
-        f"`{record['arm']}` ({subset_label(record['subset'])})"
-        for record in results["competence"]
-        if record["arm"] in named and not record["competent"] and distance in (None, record["subset"].get("distance"))
-    ]
-    if below:
-        sentences.append(f"Below the competence floor: {', '.join(below)}; so this contrast says little.")
-    unfinished = [arm for arm in results["arms"] if arm["name"] in named and arm["state"] != "done"]
-    if unfinished:
+    if found := below_floor(contrast, results):
+        below = ", ".join(f"`{record['arm']}` ({subset_label(record['subset'])})" for record in found)
+        sentences.append(f"Below the competence floor: {below}; so this contrast says little.")
+    if unfinished := unfinished_arms(contrast, results):
         states = ", ".join(f"`{arm['name']}` ({arm['state']})" for arm in unfinished)
         sentences.append(f"Not all seeds are in: {states}.")
     unlike = {record["property"].replace("_", " ") for record in unlike_why(contrast, results)}
@@ -291,6 +284,21 @@ def cautions(contrast: Record, results: Record, shown: bool) -> list[str]:
             f"from {signed(bounds[0])} to {signed(bounds[1])}."
         )
     return sentences
+
+
+def below_floor(contrast: Record, results: Record) -> list[Record]:
+    """Where an arm of a contrast stays below the competence floor, at the distance of the contrast."""
+    named, distance = (contrast["arm"], contrast["versus"]), contrast["subset"].get("distance")
+    return [
+        record
+        for record in results["competence"]
+        if record["arm"] in named and not record["competent"] and distance in (None, record["subset"].get("distance"))
+    ]
+
+
+def unfinished_arms(contrast: Record, results: Record) -> list[Record]:
+    named = (contrast["arm"], contrast["versus"])
+    return [arm for arm in results["arms"] if arm["name"] in named and arm["state"] != "done"]
 
 
 def says_nothing(contrast: Record, results: Record) -> str | None:

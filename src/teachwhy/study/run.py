@@ -191,9 +191,15 @@ def copy_folder(source: Path, target: Path) -> None:
 
 
 def report_study(
-    path: Path, *, quick: bool = False, model: str | None = None, runs: Path = Path("runs"), say: Say = print
+    path: Path,
+    *,
+    quick: bool = False,
+    model: str | None = None,
+    runs: Path = Path("runs"),
+    anew: bool = True,
+    say: Say = print,
 ) -> Run:
-    """Score the stored answers of a study again and write results and report anew."""
+    """Score the stored answers of a study again and write results and report; anew: the page even where it fits."""
     job = prepare_job(read_study(path, model=model, quick=quick), runs, say)
     if not (job.run / "study.json").exists():
         raise RunError("This study has no run yet.", where=str(job.run), remedy=f"teachwhy run {path}")
@@ -205,7 +211,7 @@ def report_study(
                     where=str(record.parent),
                     remedy=f"`teachwhy run {path}` makes it again; nothing else is lost.",
                 )
-        return Run(job.run, write_results(job, {}, anew=True), {})
+        return Run(job.run, write_results(job, {}, anew=anew), {})
 
 
 def write_results(job: Job, failures: dict[str, str], *, anew: bool = False) -> dict[str, Any]:
