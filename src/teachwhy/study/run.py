@@ -15,6 +15,7 @@ from ..errors import RunError
 from ..models import ModelSource, choose_device, choose_dtype, find_model, load_chat
 from ..models.load import model_context
 from ..text import fingerprint
+from ..train.reporters import check_reporters
 from .executor import run_units
 from .folder import folder_error, locked, read_json, sweep, write_json, write_text
 from .plan import Unit, plan_units, stamp_fits, study_stamp, versions
@@ -58,6 +59,7 @@ def run_study(
     """
     study = read_study(path, model=model, quick=quick)
     units = plan_units(study, arms, seeds, quick=quick)
+    check_reporters(study.settings.train.report_to, f"{study.path}, field 'train.report_to'")
     job = prepare_job(study, runs, say)
     with locked(job.run, say) as lock:
         sweep(job.run)

@@ -11,6 +11,7 @@ from ..data import ARM_PROPERTIES, Segment, as_table, faults, find_arm
 from ..errors import InputError, unknown_name
 from ..models import load_chat
 from ..policy import Finding, check_policy
+from ..train.reporters import check_reporters
 from .plan import plan_units
 from .prepare import rows_of
 from .run import Say, count_workers, find_named, prepare_job, prepare_study
@@ -31,6 +32,7 @@ def plan_study(
 ) -> str:
     """A table of what a run would do, with minutes estimated from a few timed updates and answers."""
     study = read_study(path, model=model, quick=quick)
+    check_reporters(study.settings.train.report_to, f"{study.path}, field 'train.report_to'")
     job = prepare_job(study, runs, say)
     units = plan_units(study, arms, seeds, quick=quick)
     speed = measure_speed(job, units, say) if measure and any(not job.done(unit) for unit in units) else None
