@@ -12,13 +12,13 @@ import yaml
 
 from ..data import faults
 from . import wording
-from .markdown import bullets, code, fenced, inline, lines, plain, table
+from .markdown import bullets, code, fenced, inline, lines, one_line, plain, table
 from .methods import methods
 from .page import drawings, fingerprints, matching
 from .wording import BY_CHOICE, MINUS, NONE, Record, bracket, p_value, share, signed, subset_label
 
 # A spreadsheet takes a text that begins so for a formula (OWASP, "CSV Injection").
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 # Markdown
@@ -289,11 +289,12 @@ def flat(record: Record) -> dict[str, Any]:
 
 
 def cell(value: object) -> object:
-    """A number as it is; a text so that no spreadsheet takes it for a formula."""
+    """A number as it is; a text on one line, and so that no spreadsheet takes it for a formula."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str) and value.startswith(FORMULA):
-        return f"'{value}"
+    if isinstance(value, str):
+        text = one_line(value)
+        return f"'{text}" if text.startswith(FORMULA) else text
     return "" if value is None else value
 
 

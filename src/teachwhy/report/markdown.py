@@ -15,7 +15,11 @@ NAME = re.compile(r"[\w./:+−-]+(?: [\w./:+−-]+)*", re.ASCII)
 
 def plain(text: object) -> str:
     """One line on which nothing is markup: no tag, no link, no emphasis, no second cell of a table."""
-    return no_block(no_markup(" ".join(seen(str(text)).split())))
+    return no_block(no_markup(one_line(str(text))))
+
+
+def one_line(text: str) -> str:
+    return " ".join(seen(text).split())
 
 
 def seen(text: str) -> str:
@@ -39,7 +43,7 @@ def code(name: object) -> str:
 
 def inline(text: str) -> str:
     """A sentence in which `x` is a name."""
-    pieces = re.split("`([^`]*)`", " ".join(seen(text).split()))
+    pieces = re.split("`([^`]*)`", one_line(text))
     return no_block("".join(code(piece) if place % 2 else no_markup(piece) for place, piece in enumerate(pieces)))
 
 
