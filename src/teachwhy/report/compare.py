@@ -204,10 +204,6 @@ def unlike(runs: Sequence[ComparedRun]) -> Notice | None:
     )
 
 
-def warnings_of(run: ComparedRun) -> list[str]:
-    return [f"{notice.title}: {'; '.join(notice.points)}" for notice in wording.warnings(run.results)]
-
-
 # The page
 
 
@@ -221,11 +217,13 @@ def view(runs: Sequence[ComparedRun]) -> dict[str, Any]:
     drawn, found = figures.matplotlib_found(), comparisons(runs)
     axis = figures.difference_axis([one.row for comparison in found for one in comparison.entries])
     differing, alike = differences(runs)
+    noticed = [(run, wording.warnings(run.results)) for run in runs]
     return {
         "runs": runs,
         "figures_drawn": drawn,
         "unlike": unlike(runs),
-        "warnings": [(run, said) for run in runs if (said := warnings_of(run))],
+        "warnings": [(run, notices) for run, notices in noticed if notices],
+        "beware": {run.label: [notice.title for notice in notices] for run, notices in noticed},
         "comparisons": [comparison_view(one, number, axis, drawn) for number, one in enumerate(found)],
         "differing": differing,
         "alike": alike,
@@ -259,8 +257,9 @@ def comparison_table(runs: Sequence[ComparedRun]) -> str:
     if notice := unlike(runs):
         blocks.append(f"! {notice.title}: {', '.join(notice.points)}")
     for run in runs:
-        if found := warnings_of(run):
-            blocks.append("\n".join([f"! {run.label}", *(f"  {warning}" for warning in found)]))
+        if notices := wording.warnings(run.results):
+            points = [f"  {notice.title}: {'; '.join(notice.points)}" for notice in notices]
+            blocks.append("\n".join([f"! {run.label}", *points]))
     for comparison in comparisons(runs):
         blocks += [f"{comparison.name} in {comparison.measured}", entry_lines(comparison)]
     return rendered([*blocks, NO_POOLING])
