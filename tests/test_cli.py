@@ -18,7 +18,20 @@ HEAVY = ("torch", "transformers", "peft", "trl", "inspect_ai", "ray", "scipy", "
 
 
 def test_the_commands_are_these():
-    assert COMMANDS == ["arms", "ask", "audit", "check", "init", "plan", "register", "report", "run", "show", "status"]
+    assert COMMANDS == [
+        "arms",
+        "ask",
+        "audit",
+        "check",
+        "compare",
+        "init",
+        "plan",
+        "register",
+        "report",
+        "run",
+        "show",
+        "status",
+    ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

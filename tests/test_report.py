@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from report_sample import FAILURE, sample_results, sample_timings
 
-from teachwhy.report import figures, render_report, result_table
+from teachwhy.report import drawing, render_report, result_table
 from teachwhy.report.wording import p_value, share, signed, unscored_share, verdict, warnings
 
 SECTIONS = ("question", "verdict", "contrasts", "arms", "answers", "checks", "failures", "limits", "again")
@@ -26,7 +26,7 @@ def results() -> dict[str, Any]:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take most of the time of a page; a test of its words can do without."""
-    monkeypatch.setattr(figures, "matplotlib_found", lambda: False)
+    monkeypatch.setattr(drawing, "matplotlib_found", lambda: False)
 
 
 @pytest.fixture(scope="module")

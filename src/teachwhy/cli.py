@@ -138,14 +138,44 @@ def status(study: StudyPath, quick: Quick = False, model: Model = None, runs: Ru
 
 
 @app.command()
-def report(study: StudyPath, quick: Quick = False, model: Model = None, runs: RunsFolder = Path("runs")) -> None:
+def report(
+    study: StudyPath,
+    quick: Quick = False,
+    model: Model = None,
+    runs: RunsFolder = Path("runs"),
+    format: Annotated[str, typer.Option(help="html, md, json or csv; all but html go to standard output.")] = "html",
+    out: Annotated[Path | None, typer.Option(help="Write it to this file instead.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="Write every figure as SVG and PNG to this folder.")] = None,
+) -> None:
     """Score the stored answers again and write results.json and report.html anew. Samples nothing."""
     from .report import result_table
-    from .study import report_study
+    from .study import export_run, report_format, report_study, write_figures
 
-    done = report_study(study, quick=quick, model=model, runs=runs, say=to_stderr)
-    typer.echo(result_table(done.results))
-    typer.echo(f"\nreport: {done.report}")
+    wanted = report_format(format)
+    done = report_study(study, quick=quick, model=model, runs=runs, anew=wanted == "html", say=to_stderr)
+    for path in write_figures(done, figures) if figures else ():
+        to_stderr(f"wrote {path}")
+    text = export_run(done, wanted, out)
+    if out:
+        to_stderr(f"wrote {out}")
+    if wanted == "html":
+        typer.echo(f"{result_table(done.results)}\n\nreport: {done.report}")
+    elif not out:
+        typer.echo(text, nl=False)
+
+
+@app.command()
+def compare(
+    run_folders: Annotated[
+        list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders, or their results.json.")
+    ],
+    out: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("compare.html"),
+) -> None:
+    """Put the declared contrasts of several runs beneath each other, on one page and as a table. Pools nothing."""
+    from .study import compare_runs
+
+    typer.echo(compare_runs(run_folders, out))
+    typer.echo(f"\ncomparison: {out}")
 
 
 @app.command()

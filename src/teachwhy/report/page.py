@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ..data import ARM_PROPERTIES, as_table
-from . import figures, wording
+from . import drawing, figures, wording
+from .drawing import Drawing
 from .figures import Panel, Row, draw
 from .headline import headline
+from .methods import methods
 from .sections import alt, arm_label, arm_row, distances_view, estimate_text, exam_views, ladder_view, panels_alt
 from .wording import BY_CHOICE, Measure, Record, contrast_name, share, signed, subset_label
 
 TEMPLATES, PAGE = Path(__file__).parent / "templates", "page.html.j2"
 MOST_LISTED = 50
+CONTRASTS_DRAWN = {"declared": "Declared contrasts", "exploratory": "Exploratory contrasts, uncorrected"}
 
 
 def render_report(results: dict[str, Any], *, timings: dict[str, Any]) -> str:
@@ -26,6 +29,11 @@ def render_report(results: dict[str, Any], *, timings: dict[str, Any]) -> str:
     results: as results.json holds them. timings: {"units": {name: {"train": s, "exams": s}}, "written": when}; the
     only part of the page that may differ between two runs of one study. Without matplotlib the page has no figures.
     """
+    return page_environment().get_template(PAGE).render(view(results, timings)).lstrip()
+
+
+def page_environment() -> Any:
+    """What every page is made with: all text is escaped, and a name that is not there is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -47,14 +55,17 @@ def render_report(results: dict[str, Any], *, timings: dict[str, Any]) -> str:
         "decimals": wording.decimals,
         "sentence": wording.sentence,
         "competence_rate": wording.competence_rate,
+        "direction_label": wording.direction_label,
+        "scope": wording.scope,
         "code": code,
     }
-    return environment.get_template(PAGE).render(view(results, timings)).lstrip()
+    environment.globals["wording"] = wording
+    return environment
 
 
 def view(results: Record, timings: Record) -> dict[str, Any]:
     """Everything the template shows, in the order of the page."""
-    drawn = figures.matplotlib_found()
+    drawn = drawing.matplotlib_found()
     measures = wording.declared_measures(results)
     declared = [contrast for contrast in results["contrasts"] if contrast["declared"]]
     exploratory = [contrast for contrast in results["contrasts"] if not contrast["declared"]]
@@ -82,10 +93,25 @@ def view(results: Record, timings: Record) -> dict[str, Any]:
         "settings": yaml.safe_dump(results["study"]["stamp"]["settings"], sort_keys=False, allow_unicode=True),
         "fingerprints": fingerprints(results),
         "machine": {name: value for name, value in results["model"].items() if name not in ("name", "fingerprint")},
+        "methods": methods(results).split("\n\n"),
         "seeds": sorted({seed for arm in results["arms"] for seed in arm["seeds"] if seed is not None}),
         "times": time_table(results, timings),
         "written": timings.get("written", ""),
     }
+
+
+def drawings(results: Record) -> list[Drawing]:
+    """Every figure of the page, in its order."""
+    shown = {name: value for name, value in view(results, {}).items() if name != "results"}
+    return list(drawings_in(shown))
+
+
+def drawings_in(value: Any) -> Iterator[Drawing]:
+    if isinstance(value, Drawing):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from drawings_in(part)
 
 
 def code(text: str) -> Any:
@@ -106,7 +132,10 @@ def contrast_groups(
     axis = figures.difference_axis([contrast_row(contrast, results) for contrast in [*declared, *exploratory]])
     for name, contrasts in (("declared", declared), ("exploratory", exploratory)):
         rows = [contrast_row(contrast, results) for contrast in contrasts]
-        figure = draw(f"{name}-contrasts", [Panel("", rows)], axis) if drawn and rows else None
+        title, level = CONTRASTS_DRAWN[name], contrasts[0]["level"] if contrasts else None
+        figure = (
+            draw(f"{name}-contrasts", [Panel("", rows)], axis, title=title, level=level) if drawn and rows else None
+        )
         metrics = list(dict.fromkeys(contrast["metric"] for contrast in contrasts))
         groups.append({"name": name, "contrasts": contrasts, "metrics": metrics, "figure": figure, "alt": alt(rows)})
     return groups
@@ -147,14 +176,18 @@ def measure_view(results: Record, measure: Measure, number: int, drawn: bool) ->
         for subset, rows in groups
         if "distance" in subset or not subset
     ]
+    title, level = f"{measure.exam}: {measure.metric} by arm, own format", rates[0]["level"] if rates else None
     return {
         "metric": wording.metric_of(results, measure.exam, measure.metric),
         "groups": groups,
         "covers": covers(rates),
         "notes": [f"`{rate['arm']}`, {subset_label(rate['subset'])}: {rate['note']}" for rate in rates if rate["note"]],
+        "methods": methods(results).split("\n\n"),
         "seeds": sorted({seed for rate in rates for seed in rate["per_seed"] if seed != "None"}, key=int),
-        "level": rates[0]["level"] if rates else None,
-        "figure": draw(f"measure-{number}", panels, figures.rate_axis()) if drawn and panels else None,
+        "level": level,
+        "figure": draw(f"measure-{number}", panels, figures.rate_axis(), title=title, level=level)
+        if drawn and panels
+        else None,
         "alt": panels_alt(panels),
     }
 
@@ -246,11 +279,12 @@ def competence_view(results: Record, drawn: bool) -> dict[str, Any]:
         for subset in wording.subsets_of(records)
     ]
     setting = results["study"]["stamp"]["settings"].get("competence")
+    title = f"Competence of the trained arms; the dashed line is the floor, {share(floor)}"
     return {
         "records": records,
         "floor": floor,
         "metric": wording.metric_of(results, setting["exam"], setting["metric"]) if setting else None,
-        "figure": draw("competence", panels, figures.rate_axis(floor)) if drawn and panels else None,
+        "figure": draw("competence", panels, figures.rate_axis(floor), title=title) if drawn and panels else None,
         "alt": f"Floor at {share(floor)}. {panels_alt(panels)}",
         "subsets": wording.subsets_of(records),
         "rows": [

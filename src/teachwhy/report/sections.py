@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import figures, wording
-from .figures import Panel, Row, Side, Spot, draw, draw_plane
+from .figures import Panel, Row, draw
+from .planes import Side, Spot, draw_plane
 from .wording import MINUS, Record, bracket, share, signed, spaced
 
 PLACES = ("decisions", "explanations", "agents", "costs")
@@ -22,7 +23,7 @@ def ladder_view(results: Record, drawn: bool) -> dict[str, Any] | None:
         Panel(f"over {foot}", [comparison_row(record, record["arm"]) for record in found if record["versus"] == foot])
         for foot in dict.fromkeys(record["versus"] for record in found)
     ]
-    return panels_view("ladder", found, panels, drawn)
+    return panels_view("ladder", "The gain of each arm over the lower ones", found, panels, drawn)
 
 
 def distances_view(results: Record, drawn: bool) -> dict[str, Any] | None:
@@ -41,7 +42,7 @@ def distances_view(results: Record, drawn: bool) -> dict[str, Any] | None:
         )
         for versus in dict.fromkeys(record["versus"] for record in found)
     ]
-    return panels_view("distances", found, panels, drawn)
+    return panels_view("distances", "The difference from near to far", found, panels, drawn)
 
 
 def of_role(results: Record, role: str) -> list[Record]:
@@ -54,14 +55,16 @@ def comparison_row(record: Record, label: str) -> Row:
     return Row(label, "", text, record["estimate"], record["low"], record["high"], seeds)
 
 
-def panels_view(name: str, records: Sequence[Record], panels: Sequence[Panel], drawn: bool) -> dict[str, Any] | None:
+def panels_view(
+    name: str, title: str, records: Sequence[Record], panels: Sequence[Panel], drawn: bool
+) -> dict[str, Any] | None:
     if not records:
         return None
     axis = figures.difference_axis([row for panel in panels for row in panel.rows])
     return {
         "records": records,
         "first": records[0],
-        "figure": draw(name, panels, axis) if drawn else None,
+        "figure": draw(name, panels, axis, title=title, level=records[0]["level"]) if drawn else None,
         "alt": panels_alt(panels),
     }
 
@@ -85,7 +88,9 @@ def section_view(results: Record, section: Record, drawn: bool) -> dict[str, Any
         **section,
         "panels": panels,
         "metrics": [wording.metric_of(results, exam, metric) for metric in section["shown"]],
-        "figure": draw(f"exam-{exam.replace('_', '-')}", panels, figures.rate_axis()) if drawn and panels else None,
+        "figure": draw(f"exam-{exam.replace('_', '-')}", panels, figures.rate_axis(), title=section["title"])
+        if drawn and panels
+        else None,
         "alt": panels_alt(panels),
         "planes": [plane for plane in planes if plane["rows"]],
     }
@@ -118,12 +123,15 @@ def plane_view(results: Record, exam: str, across: str, up: str, drawn: bool) ->
     rows = [(arm, one, other) for arm, one, other in pairs if has_number(one) and has_number(other)]
     metrics = [wording.metric_of(results, exam, metric) for metric in (across, up)]
     spots = [Spot(arm_label(arm), one["estimate"], other["estimate"]) for arm, one, other in rows]
+    name = f"{across} against {up}"
     sides = [Side(spaced(metric["name"]), bool(metric["higher_is_better"])) for metric in metrics]
     return {
         "metrics": metrics,
         "rows": rows,
-        "name": f"{across} against {up}",
-        "figure": draw_plane(f"plane-{across}-{up}".replace("_", "-"), spots, *sides) if drawn and spots else None,
+        "name": name,
+        "figure": draw_plane(f"plane-{across}-{up}".replace("_", "-"), spots, *sides, title=spaced(name))
+        if drawn and spots
+        else None,
         "alt": "; ".join(f"{spot.label}: {share(spot.across)} and {share(spot.up)}" for spot in spots),
     }
 

@@ -13,6 +13,9 @@ MINUS = "\N{MINUS SIGN}"
 UNSCORED_WARNING = 0.05
 LIMIT = 0.05  # so close to chance, or to the best value, a rate leaves no room for a conclusion
 BY_CHOICE = "_by_choice"
+NO_VERDICT = "The study declares no contrast, so there is no verdict."
+NO_LIMITS = "The study file names no limits."
+WHAT_A_CONTRAST_IS = "A contrast is the first arm minus the second, on the same items and seeds."
 Record = Mapping[str, Any]
 
 
@@ -177,6 +180,21 @@ def declared_measures(results: Record) -> list[Measure]:
     return [Measure(*key, frozenset() if "" in named else frozenset(named)) for key, named in kinds.items()]
 
 
+def direction_label(metric: Record) -> str:
+    better = metric["higher_is_better"]
+    if better is None:
+        return "It is a preference between facts, not correctness: more is neither better nor worse."
+    return "Higher is better." if better else "Lower is better."
+
+
+def scope(results: Record) -> str:
+    """How far the numbers of one run reach."""
+    return (
+        f"Every number here is of one model, `{results['model']['name']}`, on {results['counts']['items']} items. "
+        "No formula makes their families a sample of all the cases one may care about."
+    )
+
+
 # Verdicts
 
 
@@ -252,17 +270,10 @@ def compared(contrast: Record, results: Record) -> list[str]:
 def cautions(contrast: Record, results: Record, shown: bool) -> list[str]:
     """What weakens this contrast in particular: arms below the floor, and unscored answers."""
     sentences = []
-    named = (contrast["arm"], contrast["versus"])
-    distance = contrast["subset"].get("distance")
-    below = [
-        f"`{record['arm']}` ({subset_label(record['subset'])})"
-        for record in results["competence"]
-        if record["arm"] in named and not record["competent"] and distance in (None, record["subset"].get("distance"))
-    ]
-    if below:
-        sentences.append(f"Below the competence floor: {', '.join(below)}; so this contrast says little.")
-    unfinished = [arm for arm in results["arms"] if arm["name"] in named and arm["state"] != "done"]
-    if unfinished:
+    if found := below_floor(contrast, results):
+        below = ", ".join(f"`{record['arm']}` ({subset_label(record['subset'])})" for record in found)
+        sentences.append(f"Below the competence floor: {below}; so this contrast says little.")
+    if unfinished := unfinished_arms(contrast, results):
         states = ", ".join(f"`{arm['name']}` ({arm['state']})" for arm in unfinished)
         sentences.append(f"Not all seeds are in: {states}.")
     unlike = {record["property"].replace("_", " ") for record in unlike_why(contrast, results)}
@@ -280,6 +291,21 @@ def cautions(contrast: Record, results: Record, shown: bool) -> list[str]:
             f"from {signed(bounds[0])} to {signed(bounds[1])}."
         )
     return sentences
+
+
+def below_floor(contrast: Record, results: Record) -> list[Record]:
+    """Where an arm of a contrast stays below the competence floor, at the distance of the contrast."""
+    named, distance = (contrast["arm"], contrast["versus"]), contrast["subset"].get("distance")
+    return [
+        record
+        for record in results["competence"]
+        if record["arm"] in named and not record["competent"] and distance in (None, record["subset"].get("distance"))
+    ]
+
+
+def unfinished_arms(contrast: Record, results: Record) -> list[Record]:
+    named = (contrast["arm"], contrast["versus"])
+    return [arm for arm in results["arms"] if arm["name"] in named and arm["state"] != "done"]
 
 
 def says_nothing(contrast: Record, results: Record) -> str | None:

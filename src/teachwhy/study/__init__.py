@@ -2,6 +2,7 @@
 
 from .ask import ask_run
 from .audit import audit_item
+from .exports import compare_runs, export_run, report_format, write_figures
 from .freeze import register_study
 from .plan import Unit, plan_units
 from .prepare import prepare
@@ -20,16 +21,20 @@ __all__ = [
     "ask_run",
     "audit_item",
     "check_anything",
+    "compare_runs",
+    "export_run",
     "plan_study",
     "plan_units",
     "prepare",
     "prepare_job",
     "read_study",
     "register_study",
+    "report_format",
     "report_study",
     "run_study",
     "show_row",
     "study_path",
     "study_status",
+    "write_figures",
     "write_starter",
 ]

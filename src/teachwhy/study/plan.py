@@ -83,6 +83,7 @@ def versions() -> dict[str, str]:
 def study_stamp(study: Study, source: ModelSource, judge: ModelSource) -> dict[str, Any]:
     """The content that a run folder stands for; arms and seeds are left out, so that parts join in one folder."""
     settings = study.settings.model_dump(mode="json", exclude={"arms", "seeds", "workers", "model", "name", "quick"})
+    settings["train"] = study.settings.train.recipe()
     return {
         "name": study.settings.name,
         "settings": settings,
@@ -101,7 +102,7 @@ def study_stamp(study: Study, source: ModelSource, judge: ModelSource) -> dict[s
 
 def train_stamp(study: Study, source: ModelSource, unit: Unit, rows: str, environment: dict[str, Any]) -> str:
     """Fingerprint of everything an adapter depends on. rows: hash of the arm's rows as tokens."""
-    train = study.settings.train.model_dump(mode="json")
+    train = study.settings.train.recipe()
     return fingerprint(["train", 1, source.fingerprint, rows, train, unit.real_seed, environment])
 
 

@@ -15,6 +15,7 @@ from ..errors import RunError
 from ..models import ModelSource, choose_device, choose_dtype, find_model, load_chat
 from ..models.load import model_context
 from ..text import fingerprint
+from ..train.reporters import check_reporters
 from .executor import run_units
 from .folder import folder_error, locked, read_json, sweep, write_json, write_text
 from .history import answered, begin, note_completed
@@ -60,6 +61,7 @@ def run_study(
     """
     study = read_study(path, model=model, quick=quick)
     units = plan_units(study, arms, seeds, quick=quick)
+    check_reporters(study.settings.train.report_to, f"{study.path}, field 'train.report_to'")
     job = prepare_job(study, runs, say)
     with locked(job.run, say) as lock:
         sweep(job.run)
@@ -201,9 +203,15 @@ def copy_folder(source: Path, target: Path) -> None:
 
 
 def report_study(
-    path: Path, *, quick: bool = False, model: str | None = None, runs: Path = Path("runs"), say: Say = print
+    path: Path,
+    *,
+    quick: bool = False,
+    model: str | None = None,
+    runs: Path = Path("runs"),
+    anew: bool = True,
+    say: Say = print,
 ) -> Run:
-    """Score the stored answers of a study again and write results and report anew."""
+    """Score the stored answers of a study again and write results and report; anew: the page even where it fits."""
     job = prepare_job(read_study(path, model=model, quick=quick), runs, say)
     if not (job.run / "study.json").exists():
         raise RunError("This study has no run yet.", where=str(job.run), remedy=f"teachwhy run {path}")
@@ -215,7 +223,7 @@ def report_study(
                     where=str(record.parent),
                     remedy=f"`teachwhy run {path}` makes it again; nothing else is lost.",
                 )
-        return Run(job.run, write_results(job, {}, anew=True), {})
+        return Run(job.run, write_results(job, {}, anew=anew), {})
 
 
 def write_results(job: Job, failures: dict[str, str], *, anew: bool = False) -> dict[str, Any]:

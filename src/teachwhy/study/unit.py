@@ -17,6 +17,7 @@ from typing import Any, Literal
 from ..evals import Answer, ExamFormat, Item, answer_requests, as_record, find_exam
 from ..models import LanguageModel, ModelSource, attach_new, load_model, load_weights, load_with_adapter
 from ..text import fingerprint
+from ..train.reporters import Reporting
 from .folder import as_os_error, content_hashes, flush, folder_error, locked, whole, write_json, write_jsonl
 from .plan import Unit, evals_stamp, stamp_fits, train_stamp, versions
 from .prepare import Prepared, conversation, item_prompts
@@ -163,6 +164,7 @@ class Worker:
             scratch=job.run / "train" / ".scratch",
             trunk=self.trunk,
             loss=self.loss,
+            reporting=self.reporting(unit),
             progress=lambda update, updates, loss: tell("training", update, updates, f"loss {loss:.2f}"),
         )
         record = {
@@ -180,6 +182,13 @@ class Worker:
             **asdict(trained),
         }
         save_folder(unit.train_folder(job.run), network.save_pretrained, "train.json", record)
+
+    def reporting(self, unit: Unit) -> Reporting | None:
+        """Where this training reports to, in the run folder but apart from the adapter, which is moved as a whole."""
+        settings = self.job.study.settings
+        named = list(dict.fromkeys(settings.train.report_to))
+        folder = self.job.run / "logs" / "training" / unit.name
+        return Reporting(named, folder, settings.name, unit.name) if named else None
 
     def examine(self, unit: Unit, tell: Tell) -> None:
         tell("loading", 0, 1, "")

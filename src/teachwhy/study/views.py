@@ -11,6 +11,7 @@ from ..data import ARM_PROPERTIES, Segment, as_table, faults, find_arm
 from ..errors import InputError, unknown_name
 from ..models import load_chat
 from ..policy import Finding, check_policy
+from ..train.reporters import check_reporters
 from .plan import plan_units
 from .power import power_lines
 from .prepare import rows_of
@@ -38,6 +39,7 @@ def plan_study(
     assume, FAMILY,SEED,REST. like: a run folder or results.json whose contrasts say them.
     """
     study = read_study(path, model=model, quick=quick)
+    check_reporters(study.settings.train.report_to, f"{study.path}, field 'train.report_to'")
     job = prepare_job(study, runs, say)
     units = plan_units(study, arms, seeds, quick=quick)
     power = power_lines(study, units, noise=noise, like=like)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -36,6 +37,13 @@ class TrainSettings(BaseModel):
         description="Share of the loss that the action has beside a reason, in all arms alike; null: by tokens.",
     )
     compile: bool | None = Field(None, description="torch.compile; null uses it where a compiler is found and it pays.")
+    report_to: list[str] = Field(
+        default_factory=list, description="Where the loss is reported too, by names that transformers knows."
+    )
+
+    def recipe(self) -> dict[str, Any]:
+        """What an adapter depends on: everything but where the loss is reported."""
+        return self.model_dump(mode="json", exclude={"report_to"})
 
 
 def count_updates(rows: int, *, batch: int, epochs: float) -> int:

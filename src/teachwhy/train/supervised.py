@@ -13,8 +13,9 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
+from .reporters import SILENT, Reporting
 from .settings import TrainSettings
 from .tokens import TokenRow
 from .trunk import Trunk
@@ -158,6 +159,7 @@ def train_adapter(
     scratch: Path,
     trunk: Trunk | None = None,
     loss: Loss = weighted_loss,
+    reporting: Reporting | None = None,
     progress: Callable[[int, int, float], None] = lambda update, updates, loss: None,
 ) -> Trained:
     """Train the adapter of a PEFT network in place, one update a batch.
@@ -165,10 +167,11 @@ def train_adapter(
     trunk: where given, the frozen layers below the adapter are run once a row instead of once a visit.
     loss: `weighted_loss`, perhaps compiled.
     scratch: a folder that the Trainer may name but is not asked to write to.
+    reporting: where every loss is reported too; it changes nothing that is trained.
     """
     set_seed(seed)
     arguments = TrainingArguments(
-        output_dir=str(scratch),
+        **(reporting.arguments() if reporting else {"output_dir": str(scratch), **SILENT}),
         max_steps=len(batches),
         per_device_train_batch_size=settings.batch,
         learning_rate=settings.learning_rate,
@@ -179,8 +182,6 @@ def train_adapter(
         optim="adamw_torch_fused",
         adam_beta2=settings.beta2,
         save_strategy="no",
-        logging_strategy="no",
-        report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
         seed=seed,
@@ -197,10 +198,13 @@ def train_adapter(
         batches=batches,
         loss=loss,
     )
+    trainer.remove_callback(PrinterCallback)
     report.losses = trainer.losses
     network.train()
     with trunk.above() if trunk else nullcontext():
         trainer.train()
+    if reporting:
+        reporting.close()
     network.eval()
     visited = [rows[index] for batch in batches for index in batch]
     return Trained(

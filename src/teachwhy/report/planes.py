@@ -1,0 +1,136 @@
+"""Figures of two numbers at once: every arm in a plane of two shares, and scores that grow with size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .drawing import ACCENT, FAINT, INK, SOFT, WIDE, Canvas, Drawing
+from .figures import SHARE_LABELS, SHARES
+
+MARKS = (("o", "-"), ("s", "--"), ("^", "-."), ("D", ":"), ("v", "-"), ("x", "--"))  # of lines, by shape and dash
+LEFT, ABOVE, BELOW = 32, 26, 44  # room around a plane for the numbers and words of its axes, in pixels
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One arm in a plane of two shares."""
+
+    label: str
+    across: float
+    up: float
+
+
+@dataclass(frozen=True)
+class Side:
+    """One axis of a plane: its words, and whether more is better."""
+
+    title: str
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    """One arm's scores at several sizes, each (size, score)."""
+
+    label: str
+    points: Sequence[tuple[float, float]]
+
+
+def draw_plane(name: str, spots: Sequence[Spot], across: Side, up: Side, *, title: str) -> Drawing:
+    """Every arm as a point between two shares, each named in a column beside the plane."""
+    notes = "\u25cf every arm, all items together; \u2605 the corner where both are best."
+    return Drawing(name, title, lambda width: plane_canvas(spots, across, up, width), notes)
+
+
+def plane_canvas(spots: Sequence[Spot], across: Side, up: Side, page: int) -> Canvas:
+    width, edge = (560, 360) if page == WIDE else (page, 196)
+
+    def paint(figure: Any, top: int, height: int) -> None:
+        bottom = top + ABOVE + edge
+        axes = figure.add_axes((LEFT / width, 1 - bottom / height, edge / width, edge / height))
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.02, 1.02)
+        axes.patch.set_visible(False)
+        for spine in axes.spines.values():
+            spine.set_color(FAINT)
+        axes.set_xticks(SHARES, SHARE_LABELS, fontsize=11)
+        axes.set_yticks(SHARES, SHARE_LABELS, fontsize=11)
+        axes.tick_params(color=FAINT, labelcolor=INK, length=4)
+        name_axes(figure, across.title, up.title, LEFT / width, top, bottom, height)
+        best = float(across.higher_is_better), float(up.higher_is_better)
+        axes.plot(*best, marker="*", markersize=15, color=SOFT, linestyle="none", clip_on=False)
+        write_spots(figure, axes, spots, (LEFT + edge + 14) / width, (top + ABOVE, bottom), width, height)
+
+    return Canvas(width, ABOVE + edge + BELOW, paint)
+
+
+def name_axes(figure: Any, across: str, up: str, left: float, top: int, bottom: int, height: int) -> None:
+    """Words below the lower axis and above the left one, both to be read level."""
+    figure.text(left, 1 - (bottom + 36) / height, f"{across} \N{RIGHTWARDS ARROW}", fontsize=11.5)
+    figure.text(0, 1 - (top + 12) / height, f"\N{UPWARDS ARROW} {up}", fontsize=11.5)
+
+
+def write_spots(
+    figure: Any, axes: Any, spots: Sequence[Spot], column: float, room: tuple[int, int], width: int, height: int
+) -> None:
+    """The points, and their names in a column from which a thin line leads to each. room: pixels from the top."""
+    top, bottom = room
+    ordered = sorted(spots, key=lambda spot: -spot.up)
+    step = min(20.0, (bottom - top) / max(len(ordered), 1))
+    wanted = [top + (1.02 - spot.up) / 1.04 * (bottom - top) for spot in ordered]
+    for spot, place in zip(ordered, spread(wanted, step, top + 6, bottom - 2), strict=True):
+        axes.annotate(
+            "",
+            xy=(spot.across, spot.up),
+            xytext=(column, 1 - place / height),
+            textcoords="figure fraction",
+            arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.8},
+            annotation_clip=False,
+        )
+        axes.plot([spot.across], [spot.up], marker="o", markersize=7, markerfacecolor=ACCENT, markeredgecolor=INK)
+        figure.text(column + 3 / width, 1 - (place + 4) / height, spot.label, fontsize=min(11.5, step * 0.62))
+
+
+def spread(wanted: Sequence[float], step: float, low: float, high: float) -> list[float]:
+    """Places in their order, at least a step apart, pushed down where they are too near and up from the end."""
+    places: list[float] = []
+    for want in wanted:
+        places.append(max(want, places[-1] + step if places else low))
+    limit = high
+    for index in reversed(range(len(places))):
+        places[index] = min(places[index], limit)
+        limit = places[index] - step
+    return places
+
+
+def draw_lines(
+    name: str, lines: Sequence[Line], across: str, up: str, sizes: Sequence[float], *, title: str
+) -> Drawing:
+    """Scores against size on a logarithmic scale, each line named at its end and told apart by its mark."""
+    return Drawing(name, title, lambda width: lines_canvas(lines, across, up, sizes, width))
+
+
+def lines_canvas(lines: Sequence[Line], across: str, up: str, sizes: Sequence[float], page: int) -> Canvas:
+    width, left, right, body = min(page, 620), 40, 112, 230
+
+    def paint(figure: Any, top: int, height: int) -> None:
+        bottom = top + ABOVE + body
+        axes = figure.add_axes((left / width, 1 - bottom / height, (width - left - right) / width, body / height))
+        axes.set_xscale("log")
+        axes.patch.set_visible(False)
+        for side in ("right", "top"):
+            axes.spines[side].set_visible(False)
+        for side in ("left", "bottom"):
+            axes.spines[side].set_color(FAINT)
+        axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes], fontsize=11)
+        axes.set_xticks([], minor=True)
+        axes.tick_params(color=FAINT, labelcolor=INK, labelsize=11)
+        for place, line in enumerate(lines):
+            marker, dash = MARKS[place % len(MARKS)]
+            axes.plot(*zip(*line.points, strict=True), color=INK, marker=marker, markersize=7, linestyle=dash)
+            axes.annotate(line.label, line.points[-1], xytext=(9, -4), textcoords="offset points", fontsize=11.5)
+        name_axes(figure, across, up, left / width, top, bottom, height)
+
+    return Canvas(width, ABOVE + body + BELOW, paint)
