@@ -10,7 +10,9 @@ from ..data import find_arm
 from ..evals import Answer, Exam, Item, Score, as_record, find_exam
 from ..report.findings import SCHEMA_VERSION, example_answers
 from ..stats import Contrast, Observation, adjust, contrast, interval
+from .curves import all_curves, token_savings
 from .folder import read_json, read_jsonl, write_jsonl
+from .noise import noise_record
 from .plan import Unit, plan_units, study_stamp
 from .study_file import ArmSetting, CompetenceSetting, ContrastSetting, Study, in_subset
 from .unit import Job
@@ -30,6 +32,8 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
     done = [unit for unit in units if job.done(unit)]
     scores, answers, read, cases = score_all(job, done)
     rates = all_rates(study, scores, cases)
+    training = [training_record(job, unit) for unit in done if unit.trained]
+    curves = all_curves(study, lambda arm, one: observed(arm, one, scores, cases), training)
     return {
         "schema": SCHEMA_VERSION,
         "study": {
@@ -42,12 +46,15 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
         },
         "model": {"name": study.settings.model, "fingerprint": job.source.fingerprint, **dict(job.environment)},
         "judge": {"name": job.judge.name, "fingerprint": job.judge.fingerprint} if asks_on(study) else None,
-        "arms": [arm_record(study, setting, units, done, failures) for setting in study.settings.arms],
+        "arms": [arm_record(study, setting, units, done, failures) for setting in study.arms],
         "contrasts": all_contrasts(study, scores, cases),
         "rates": rates,
+        "curves": curves,
+        "token_saving": token_savings(curves),
+        "noise": noise(job, done, scores, cases),
         "competence": competence(study, rates),
         "unscored": unscored(scores),
-        "training": [training_record(job, unit) for unit in done if unit.trained],
+        "training": training,
         "checks": dict(job.prepared.checks),
         "canaries": [canary_record(job, unit) for unit in done if unit.trained],
         "metrics": metric_table(study),
@@ -90,6 +97,16 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read, di
     return scores, answers, read, cases
 
 
+def noise(job: Job, done: Sequence[Unit], scores: Scores, cases: Mapping[str, Item]) -> dict[str, Any] | None:
+    """None where nothing is asked again, or that is not done."""
+    again = job.prepared.again
+    if again is None or again.unit not in done:
+        return None
+    exam = again.measure.exam
+    counted = scores[again.unit.arm.name, exam]
+    return noise_record(job.study, again, job.run, job.prepared.cases[exam], cases, counted)
+
+
 def observations(
     scores: Scores, arm: str, exam: str, metric: str, format: str, subset: Mapping[str, str], items: Mapping[str, Item]
 ) -> list[Observation]:
@@ -121,10 +138,12 @@ def compare(setting: ContrastSetting, scores: Scores, items: Mapping[str, Item],
 def both_sides(
     setting: ContrastSetting, scores: Scores, items: Mapping[str, Item]
 ) -> tuple[list[Observation], list[Observation]]:
-    def of(arm: str) -> list[Observation]:
-        return observations(scores, arm, setting.exam, setting.metric, setting.format, setting.subset, items)
+    return observed(setting.arm, setting, scores, items), observed(setting.versus, setting, scores, items)
 
-    return of(setting.arm), of(setting.versus)
+
+def observed(arm: str, setting: ContrastSetting, scores: Scores, items: Mapping[str, Item]) -> list[Observation]:
+    """The scores of an arm on what a contrast measures."""
+    return observations(scores, arm, setting.exam, setting.metric, setting.format, setting.subset, items)
 
 
 def sides(
@@ -205,7 +224,7 @@ def rate_record(
 
 
 def competence(study: Study, rates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For each trained arm and distance: does it do what it was taught, on cases where all agree?
+    """For each trained arm of full size and distance: does it do what it was taught, on cases where all agree?
 
     An unscored answer counts as a failure here: an arm that does not answer in its format has not learned it.
     """
@@ -214,7 +233,8 @@ def competence(study: Study, rates: Sequence[Mapping[str, Any]]) -> list[dict[st
         return []
     records = []
     for rate in rates:
-        trained = find_arm(study.arm(rate["arm"]).arm).trained
+        setting = study.arm(rate["arm"])
+        trained = find_arm(setting.arm).trained and setting.examples is None
         measured = (rate["exam"], rate["metric"], rate["format"]) == (floor.exam, floor.metric, "own")
         if trained and measured and counts_for_competence(floor, rate["subset"]):
             value = rate["right"] / rate["asked"]
@@ -262,6 +282,7 @@ def arm_record(
         "trained": kind.trained,
         "reason": study.exam_format(setting).place if kind.reasons else None,
         "seed_offset": setting.seed_offset,
+        "size": setting.examples,
         "state": state,
         "seeds": [unit.seed for unit in finished],
         "failures": failed,
