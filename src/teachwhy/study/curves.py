@@ -9,7 +9,6 @@ from typing import Any
 from ..evals import find_exam
 from ..stats import Observation, Point, contrast, interval, tokens_at
 from ..text import canonical
-from .sizes import sizes_arms
 from .study_file import ArmSetting, ContrastSetting, Study
 
 # The scores of an arm on what a contrast measures, and on the items it measures it on.
@@ -32,7 +31,7 @@ def all_curves(study: Study, observe: Observe, training: Sequence[Mapping[str, A
 
 
 def names(study: Study) -> list[str]:
-    return list(dict.fromkeys(sizes_arms(study.settings)))
+    return list(dict.fromkeys(study.settings.arms_by_size))
 
 
 def measures(study: Study) -> list[ContrastSetting]:

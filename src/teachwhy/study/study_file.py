@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ..data import Example, find_arm, nested_part, read_examples, validated
+from ..data import Example, check_sizes, find_arm, nested_part, read_examples, validated
 from ..errors import InputError, Place, listed, unknown_name
 from ..evals import (
     EXAMS,
@@ -27,7 +27,6 @@ from ..evals import (
 from ..policy import Policy, read_policy
 from ..text import load_yaml, read_text
 from ..train.settings import TrainSettings
-from .sizes import check_sizes, sized_arms
 
 SHAREABLE = ("system", "policy")
 SUBSET_FIELDS = ("kind", "distance", "statedness", "principle", "family", "wrap")
@@ -180,6 +179,12 @@ class StudySettings(Strict):
     quick: QuickSettings = QuickSettings()
     workers: int | None = Field(None, gt=0, description="Units at work at once; null fits the machine.")
 
+    @property
+    def arms_by_size(self) -> list[str]:
+        """The names of the arms that are trained at every size."""
+        names = [setting.name for setting in self.arms]
+        return self.sizes_arms or [name for name in ("what", "why") if name in names]
+
 
 @dataclass(frozen=True)
 class Study:
@@ -210,8 +215,17 @@ class Study:
 
     @property
     def sized(self) -> tuple[ArmSetting, ...]:
-        """The arms that are trained at smaller sizes too, as arms of their own."""
-        return sized_arms(self.settings, self.full_size)
+        """The arms of `sizes_arms` at each size below the full one, which is the arm itself.
+
+        Named as why@60: a name in a study file holds no '@', so it is nobody else's.
+        """
+        return tuple(
+            setting.model_copy(update={"name": f"{setting.name}@{size}", "examples": size})
+            for size in sorted(self.settings.sizes)
+            if size < self.full_size
+            for setting in self.settings.arms
+            if setting.name in self.settings.arms_by_size
+        )
 
     @property
     def arms(self) -> tuple[ArmSetting, ...]:
@@ -275,7 +289,8 @@ def read_study(path: Path, *, model: str | None = None, quick: bool = False) -> 
     prompts = read_prompts(settings.prompts, folder)
     questions = read_questions([folder / name for name in settings.questions])
     check_pools(settings, examples, str(path))
-    check_sizes(settings, settings.twins or len(examples), str(path))
+    kinds = {setting.name: find_arm(setting.arm) for setting in settings.arms}
+    check_sizes(settings.sizes, settings.arms_by_size, kinds, settings.twins or len(examples), str(path))
     check_markers(settings, str(path))
     check_quick(settings, str(path))
     check_noise(settings, str(path))
