@@ -224,13 +224,8 @@ def share(run: Run, arm: str, seed: str) -> float:
 def test_the_page_names_the_sizes_and_keeps_them_out_of_its_tables(done: Run) -> None:
     shown = view(done.results, {})
     in_measures = {arm["name"] for measure in shown["measures"] for _, rows in measure["groups"] for arm, _ in rows}
-    in_exams = {
-        arm["name"]
-        for exam in shown["exams"]
-        for table in exam["tables"]
-        for _, rows in table["groups"]
-        for arm, _ in rows
-    }
+    tables = [table for exam in shown["exams"] for table in exam["tables"]]
+    in_exams = {arm["name"] for table in tables for _, rows in table["groups"] for arm, _ in rows}
     assert in_measures == in_exams == {"base", "what", "why"}
     assert "updates" in shown["matching"]["same"]
     assert "why@3" in shown["arms"]

@@ -162,7 +162,8 @@ def judging_rates(study: Study, again: Again, folder: Path, own: Sequence[Item])
 
 
 def read_answers(path: Path) -> list[Answer]:
-    return [Answer(**record) for record in read_jsonl(path)]
+    """The answers of a file; none of one that is empty, as where a judge has nothing to read."""
+    return [Answer(**record) for record in read_jsonl(path)] if path.stat().st_size else []
 
 
 def numbered(scores: Iterable[Score], number: int) -> list[Score]:
