@@ -154,6 +154,22 @@ def test_what_is_missing_of_the_samples_is_asked_again_to_the_same_bytes(
     assert file.read_bytes() == before
 
 
+def test_answers_count_also_where_asking_again_fails(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: Any) -> None:
+        raise ZeroDivisionError("asked too often")
+
+    monkeypatch.setattr(run_module, "run_units", run_here)
+    monkeypatch.setattr(Worker, "repeat", fails)
+    study = build(tmp_path / "study", tiny_model, noise={"arm": "base", "samples": 2})
+    run = run_study(study, arms=["base"], runs=tmp_path / "runs", say=SILENT)
+    assert "asked too often" in run.failures["base/seed-none"]
+    assert run.results["noise"] is None
+    assert {rate["arm"] for rate in run.results["rates"]} == {"base"}
+    assert run.results["arms"][0]["state"] == "failed"
+
+
 # Planted answers
 
 

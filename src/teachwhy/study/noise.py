@@ -17,6 +17,7 @@ from .plan import Unit
 from .study_file import ContrastSetting, NoiseSettings, Study, in_subset
 
 BY_RULE = "these answers are read by rule: reading them again gives the same"
+NOTHING_TO_READ = "no answer could be put to the judge"
 
 
 class Ask(Protocol):
@@ -108,7 +109,7 @@ def noise_record(
         seeds.setdefault(seed, []).append(score)
     per_seed = {str(seed): rate(again, cases, scores) for seed, scores in seeds.items()}
     per_sample = [rate(again, asked, scores) for asked, scores in sample_scores(study, again, folder)]
-    per_judging = judging_rates(study, again, folder, own)
+    per_judging, judging_note = judging_rates(study, again, folder, own)
     return {
         "arm": again.unit.arm.name,
         "seed": again.unit.seed,
@@ -125,7 +126,7 @@ def noise_record(
         "judgings": len(per_judging) or None,
         "per_judging": per_judging or None,
         "sd_judging": spread(per_judging),
-        "judging_note": "" if per_judging else BY_RULE,
+        "judging_note": judging_note,
     }
 
 
@@ -138,27 +139,29 @@ def sample_scores(study: Study, again: Again, folder: Path) -> list[tuple[dict[s
         answers = [answer for answer in stored if answer.sample == number]
         asked = exam.asked({case.id: case for case in again.cases}, answers, format)
         found.append((asked, numbered(exam.score_all(asked, answers, format), number)))
-    write_scores(folder / f"{again.samples}.scores.jsonl", found)
+    write_scores(folder / f"{again.samples}.scores.jsonl", [scores for _, scores in found])
     return found
 
 
-def judging_rates(study: Study, again: Again, folder: Path, own: Sequence[Item]) -> list[float | None]:
-    """The rate by each judging of the answers that count; none where the metric hangs on no judge."""
+def judging_rates(study: Study, again: Again, folder: Path, own: Sequence[Item]) -> tuple[list[float | None], str]:
+    """The rate by each judging of the answers that count; none where no judge has a part in it, and why."""
     exam, format = find_exam(again.measure.exam), study.exam_format(again.unit.arm)
     if exam.follow_up is None:
-        return []
+        return [], BY_RULE
     stored, judged = (read_answers(folder / f"{name}.jsonl") for name in (again.measure.exam, again.judgings))
     asked = exam.asked({case.id: case for case in own}, stored, format)
     of_model = [answer for answer in stored if not by_judge(asked[answer.item])]
-    found = []
-    for number in range(1, again.settings.judgings + 1):
+
+    def scores(number: int) -> list[Score]:
         answers = [*of_model, *(answer for answer in judged if answer.sample == number)]
-        found.append((asked, numbered(exam.score_all(asked, answers, format), number)))
-    unjudged = numbered(exam.score_all(asked, of_model, format), 1)
-    if observed(again, asked, unjudged) == observed(again, asked, found[0][1]):
-        return []
+        found = numbered(exam.score_all(asked, answers, format), number)
+        return [score for score in found if asked[score.item].pair in again.pairs]
+
+    if observed(again, asked, scores(number=0)) == observed(again, asked, scores(number=1)):  # no judging has number 0
+        return [], BY_RULE if judged or not format.judged else NOTHING_TO_READ
+    found = [scores(number) for number in range(1, again.settings.judgings + 1)]
     write_scores(folder / f"{again.judgings}.scores.jsonl", found)
-    return [rate(again, asked, scores) for asked, scores in found]
+    return [rate(again, asked, one) for one in found], ""
 
 
 def read_answers(path: Path) -> list[Answer]:
@@ -171,8 +174,8 @@ def numbered(scores: Iterable[Score], number: int) -> list[Score]:
     return [replace(score, sample=number) for score in scores]
 
 
-def write_scores(path: Path, found: Iterable[tuple[Mapping[str, Item], Sequence[Score]]]) -> None:
-    write_jsonl(path, [as_record(score) for _, scores in found for score in scores])
+def write_scores(path: Path, found: Iterable[Sequence[Score]]) -> None:
+    write_jsonl(path, [as_record(score) for scores in found for score in scores])
 
 
 def observed(again: Again, cases: Mapping[str, Item], scores: Iterable[Score]) -> list[Observation]:

@@ -29,7 +29,7 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
     """
     study = job.study
     units = plan_units(study)
-    done = [unit for unit in units if job.done(unit)]
+    done = [unit for unit in units if job.trained(unit) and job.answered(unit)]
     scores, answers, read, cases = score_all(job, done)
     rates = all_rates(study, scores, cases)
     training = [training_record(job, unit) for unit in done if unit.trained]
@@ -100,7 +100,7 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read, di
 def noise(job: Job, done: Sequence[Unit], scores: Scores, cases: Mapping[str, Item]) -> dict[str, Any] | None:
     """None where nothing is asked again, or that is not done."""
     again = job.prepared.again
-    if again is None or again.unit not in done:
+    if again is None or again.unit not in done or not job.repeated(again.unit):
         return None
     exam = again.measure.exam
     counted = scores[again.unit.arm.name, exam]
