@@ -11,11 +11,27 @@ import yaml
 
 from teachwhy.study import StudySettings, read_study
 from teachwhy.study.starter import STARTER_FILES
-from teachwhy.study.study_file import ArmSetting, CompetenceSetting, ContrastSetting, FormatSettings, QuickSettings
+from teachwhy.study.study_file import (
+    ArmSetting,
+    CompetenceSetting,
+    ContrastSetting,
+    FormatSettings,
+    NoiseSettings,
+    QuickSettings,
+)
 from teachwhy.text import words
 from teachwhy.train.settings import TrainSettings
 
-MODELS = (StudySettings, TrainSettings, FormatSettings, ContrastSetting, CompetenceSetting, ArmSetting, QuickSettings)
+MODELS = (
+    StudySettings,
+    TrainSettings,
+    FormatSettings,
+    ContrastSetting,
+    CompetenceSetting,
+    ArmSetting,
+    QuickSettings,
+    NoiseSettings,
+)
 
 
 @pytest.fixture

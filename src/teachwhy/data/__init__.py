@@ -4,7 +4,7 @@ from .arm_check import ARM_PROPERTIES, as_table, check_arms_against_why, faults
 from .arms import ARMS, Arm, arm, find_arm
 from .checks import check_overlap, check_trained, check_twins, length_table
 from .example import TEXTS_BESIDE, Example, Message, Text, read_examples, short_forms
-from .nested import nested_part
+from .nested import check_sizes, nested_part
 from .reading import field_error, read_records, validated
 from .rows import SHARED_KINDS, Row, Segment, Writing
 
@@ -24,6 +24,7 @@ __all__ = [
     "as_table",
     "check_arms_against_why",
     "check_overlap",
+    "check_sizes",
     "check_trained",
     "check_twins",
     "faults",

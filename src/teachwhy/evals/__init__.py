@@ -5,12 +5,14 @@ from .exam import EXAMS, Answer, Exam, ExamFormat, Material, Metric, Request, Sc
 from .items import DISTANCES, Fact, Item, Question, read_items
 from .prompt_sets import PromptSet, read_prompts
 from .question_sets import read_questions
+from .rewording import WORDINGS, reworded
 from .runner import answer_requests
 from .sample import sample_items
 
 __all__ = [
     "DISTANCES",
     "EXAMS",
+    "WORDINGS",
     "Answer",
     "Exam",
     "ExamFormat",
@@ -34,6 +36,7 @@ __all__ = [
     "read_prompts",
     "read_questions",
     "refusals",
+    "reworded",
     "said",
     "sample_items",
     "side_effects",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ..models import Choice, Ended, LanguageModel, generate, score_after, score_choices
+from ..models import Choice, Ended, LanguageModel, Sampling, generate, score_after, score_choices
+from ..text import fingerprint
 from .exam import Answer, ExamFormat, Request
 
 
@@ -15,11 +16,14 @@ def answer_requests(
     format: ExamFormat,
     *,
     max_new_tokens: int,
+    temperature: float = 0.0,
+    sample: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Answer]:
     """Generate, then score the options after the model's own words up to the action. Answers in request order.
 
-    prompts: item id -> rendered conversation, up to where the model's answer begins.
+    prompts: item id -> rendered conversation, up to where the model's answer begins. temperature: 0 for the likeliest
+    words; else words are drawn, the same for the same request and `sample`, the number of this asking.
     """
     total = 2 * len(requests)
     asked = [index for index, request in enumerate(requests) if request.write]
@@ -41,6 +45,7 @@ def answer_requests(
         model,
         [prompts[requests[index].item] + requests[index].opening for index in asked],
         max_new_tokens=max_new_tokens,
+        sampling=Sampling(temperature, [seed_of(requests[index], sample) for index in asked]) if temperature else None,
         on_ended=score_ended,
         progress=lambda done: progress(done + len(scores), total),
     )
@@ -55,7 +60,15 @@ def answer_requests(
         zip(others, score_choices(model, choices, progress=lambda more: progress(done + more, total)), strict=True)
     )
     choice = [dict(zip(request.options, scores.get(index, ()), strict=True)) for index, request in enumerate(requests)]
-    return [Answer(request.item, request.format, said[index], choice[index]) for index, request in enumerate(requests)]
+    return [
+        Answer(request.item, request.format, said[index], choice[index], sample)
+        for index, request in enumerate(requests)
+    ]
+
+
+def seed_of(request: Request, sample: int) -> int:
+    """Of what is drawn for a request: it hangs on nothing else that is asked."""
+    return int(fingerprint(["sample", request.item, request.format, sample])[:16], 16)
 
 
 def written_options(request: Request, format: ExamFormat) -> tuple[str, ...]:

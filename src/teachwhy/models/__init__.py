@@ -3,7 +3,7 @@
 from .adapters import Canary, attach_new, load_weights, load_with_adapter
 from .chat import Chat
 from .choose import Choice, score_after, score_choices
-from .generate import Ended, generate
+from .generate import Ended, Sampling, generate
 from .load import LanguageModel, ModelSource, choose_device, choose_dtype, find_model, load_chat, load_model
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Ended",
     "LanguageModel",
     "ModelSource",
+    "Sampling",
     "attach_new",
     "choose_device",
     "choose_dtype",

@@ -1,8 +1,9 @@
-"""Greedy generation in batches, with the prefix that all prompts share computed once."""
+"""Generation in batches, greedy or drawn, with the prefix that all prompts share computed once."""
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,26 @@ from .prefix import SharedPrefix, last_column, split_shared_prefix
 BATCH_TOKENS = 28_000
 LARGEST_BATCH = 256
 LEAVING = 0.75
+
+# Logits (rows, vocabulary), which rows of the batch they are (rows,) and the step from 0 -> the next tokens (rows,).
+Choose = Callable[[Any, Any, int], Any]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn where they are not the likeliest.
+
+    temperature: what logits are divided by, above 0. seeds: one a prompt. A prompt with its seed gives the same text
+    in whatever batch, as far as its logits are the same there.
+    """
+
+    temperature: float
+    seeds: Sequence[int]
+
+    def draws(self, index: int, count: int) -> list[float]:
+        """The numbers in [0, 1) that decide the tokens of one prompt, in order."""
+        rng = random.Random(self.seeds[index])
+        return [rng.random() for _ in range(count)]
 
 
 @dataclass(frozen=True)
@@ -43,13 +64,15 @@ def generate(
     prompts: Sequence[str],
     *,
     max_new_tokens: int,
+    sampling: Sampling | None = None,
     on_ended: Callable[[Ended], None] | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
-    """The model's greedy continuation of each rendered prompt, in the order given, without special tokens.
+    """The model's continuation of each rendered prompt, in the order given, without special tokens.
 
     Prompts of like length go together, so that little is padded. A continuation ends at the end of the turn or after
-    max_new_tokens tokens. on_ended: called with rows as they end, for whoever wants to read on from their cache.
+    max_new_tokens tokens. sampling: None for the likeliest token at every step. on_ended: called with rows as they
+    end, for whoever wants to read on from their cache.
     """
     token_lists = [model.chat.tokens(prompt) for prompt in prompts]
     prefix, rests = split_shared_prefix(model, token_lists)
@@ -57,7 +80,8 @@ def generate(
     answers = [""] * len(prompts)
     done = 0
     for batch in batches_of(order, rests, max_new_tokens):
-        for ended in continue_batch(model, prefix, [rests[index] for index in batch], max_new_tokens):
+        choose = chooser(sampling, batch, max_new_tokens)
+        for ended in continue_batch(model, prefix, [rests[index] for index in batch], max_new_tokens, choose):
             ended = replace(ended, rows=[batch[row] for row in ended.rows])
             for index, tokens in zip(ended.rows, ended.new, strict=True):
                 answers[index] = model.chat.text(tokens)
@@ -94,8 +118,30 @@ def packed(order: Sequence[int], rests: Sequence[Sequence[int]], extra: int, lar
     return batches
 
 
+def chooser(sampling: Sampling | None, batch: Sequence[int], steps: int) -> Choose:
+    """How the next token of every row of a batch is chosen. batch: which prompts its rows are."""
+    if sampling is None:
+        return lambda logits, rows, step: logits.max(-1).indices
+    import torch
+
+    draws = torch.tensor([sampling.draws(index, steps) for index in batch], dtype=torch.float64)
+    return lambda logits, rows, step: drawn(logits, sampling.temperature, draws[rows.cpu(), step])
+
+
+def drawn(logits: Any, temperature: float, draws: Any) -> Any:
+    """Where a number in [0, 1) falls among the tokens laid side by side, each as wide as it is likely.
+
+    logits: shape (rows, vocabulary). draws: shape (rows,). In float64, which not every device has, so on the CPU.
+    """
+    import torch
+
+    ends = (logits.cpu().double() / temperature).softmax(-1).cumsum(-1)
+    places = torch.searchsorted(ends, draws[:, None] * ends[:, -1:], right=True)[:, 0]
+    return places.clamp(max=ends.shape[1] - 1).to(logits.device)
+
+
 def continue_batch(
-    model: LanguageModel, prefix: SharedPrefix, rests: Sequence[Sequence[int]], max_new_tokens: int
+    model: LanguageModel, prefix: SharedPrefix, rests: Sequence[Sequence[int]], max_new_tokens: int, choose: Choose
 ) -> Iterator[Ended]:
     """The rows of a batch as they end, each with its new tokens, cut before the token that ends it.
 
@@ -122,7 +168,7 @@ def continue_batch(
                 logits_to_keep=last_column(model),
                 **prefix.arguments,
             )
-            cache, chosen = output.past_key_values, output.logits[:, -1].max(-1).indices
+            cache, chosen = output.past_key_values, choose(output.logits[:, -1], rows, step - 1)
         for row, token in zip(rows.tolist(), chosen.tolist(), strict=True):
             new[row].append(token)
         going &= ~torch.isin(chosen, stops)

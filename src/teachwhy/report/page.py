@@ -66,6 +66,7 @@ def page_environment() -> Any:
 def view(results: Record, timings: Record) -> dict[str, Any]:
     """Everything the template shows, in the order of the page."""
     drawn = drawing.matplotlib_found()
+    full = at_full_size(results)
     measures = wording.declared_measures(results)
     declared = [contrast for contrast in results["contrasts"] if contrast["declared"]]
     exploratory = [contrast for contrast in results["contrasts"] if not contrast["declared"]]
@@ -78,14 +79,14 @@ def view(results: Record, timings: Record) -> dict[str, Any]:
         "contrasts": contrast_groups(results, declared, exploratory, drawn),
         "ladder": ladder_view(results, drawn),
         "distances": distances_view(results, drawn),
-        "sections": exam_views(results, drawn),
-        "measures": [measure_view(results, measure, number, drawn) for number, measure in enumerate(measures)],
-        "exams": exam_sections(results),
+        "sections": exam_views(full, drawn),
+        "measures": [measure_view(full, measure, number, drawn) for number, measure in enumerate(measures)],
+        "exams": exam_sections(full),
         "competence": competence_view(results, drawn),
         "examples": example_groups(results),
         "arms": arm_index(results),
         "lengths": length_table(results["checks"]),
-        "matching": matching(results["checks"], results["training"]),
+        "matching": matching(results["checks"], full["training"]),
         "against_why": as_table(results["checks"]["against_why"]),
         "properties": {name.replace("_", " "): meaning for name, meaning in ARM_PROPERTIES.items()},
         "training": training_table(results),
@@ -190,6 +191,14 @@ def measure_view(results: Record, measure: Measure, number: int, drawn: bool) ->
         else None,
         "alt": panels_alt(panels),
     }
+
+
+def at_full_size(results: Record) -> dict[str, Any]:
+    """The results without the arms that read fewer examples: they would crowd every table of all arms."""
+    arms = [arm for arm in results["arms"] if arm.get("size") is None]
+    names = [arm["name"] for arm in arms]
+    kept = {field: [one for one in results[field] if one["arm"] in names] for field in ("rates", "training")}
+    return {**results, "arms": arms, **kept}
 
 
 def arms_run(results: Record) -> list[Record]:

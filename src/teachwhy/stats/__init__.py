@@ -1,6 +1,7 @@
 """Contrasts between arms, their intervals, and the power to see them; knows nothing of models or files."""
 
 from teachwhy.stats.contrast import Contrast, Interval, adjust, contrast, interval
+from teachwhy.stats.curves import Point, Reached, tokens_at
 from teachwhy.stats.dropping import Dropped, LeftOut
 from teachwhy.stats.noise import Noise, NoiseSplit, RepeatedObservation, split_noise
 from teachwhy.stats.observations import Observation
@@ -19,6 +20,8 @@ __all__ = [
     "Noise",
     "NoiseSplit",
     "Observation",
+    "Point",
+    "Reached",
     "RepeatedObservation",
     "Share",
     "VarianceComponents",
@@ -30,4 +33,5 @@ __all__ = [
     "simulate_false_alarms",
     "smallest_detectable",
     "split_noise",
+    "tokens_at",
 ]

@@ -19,9 +19,13 @@ from .unit import Job
 def ask_run(
     path: Path, prompt: str, *, arms: Sequence[str] | None, seed: int | None, runs: Path, say: Say
 ) -> Iterator[tuple[str, str]]:
-    """(arm, answer) for each arm of a run that is trained, or needs no training. path: a run folder or a study."""
+    """(arm, answer) for each arm of a run that is trained, or needs no training. path: a run folder or a study.
+
+    arms: None for all but those of smaller size.
+    """
     job = job_of(path, runs, say)
-    units = plan_units(job.study, arms, None if seed is None else [seed])
+    named = arms or [setting.name for setting in job.study.settings.arms]
+    units = plan_units(job.study, named, None if seed is None else [seed])
     first: dict[str, Unit] = {}
     for unit in units:
         if job.trained(unit):

@@ -47,10 +47,12 @@ def compare(study: Study, setting: ContrastSetting, scores: Scores, items: Mappi
 def both_sides(
     setting: ContrastSetting, scores: Scores, items: Mapping[str, Item]
 ) -> tuple[list[Observation], list[Observation]]:
-    def of(arm: str) -> list[Observation]:
-        return observations(scores, arm, setting.exam, setting.metric, setting.format, setting.subset, items)
+    return observed(setting.arm, setting, scores, items), observed(setting.versus, setting, scores, items)
 
-    return of(setting.arm), of(setting.versus)
+
+def observed(arm: str, setting: ContrastSetting, scores: Scores, items: Mapping[str, Item]) -> list[Observation]:
+    """The scores of an arm on what a contrast measures."""
+    return observations(scores, arm, setting.exam, setting.metric, setting.format, setting.subset, items)
 
 
 def sides(

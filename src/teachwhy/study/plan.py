@@ -49,7 +49,9 @@ class Unit:
 def plan_units(
     study: Study, arms: Sequence[str] | None = None, seeds: Sequence[int] | None = None, *, quick: bool = False
 ) -> list[Unit]:
-    """The units in the order they are run: untrained arms, then seed by seed. Errors: an unknown arm or seed.
+    """The units in the order they are run: untrained arms, then seed by seed; arms of smaller size after all others.
+
+    Errors: an unknown arm or seed.
 
     quick: where arms or seeds are not named, those of `quick.arms` that the study has, and its first seed.
     """
@@ -64,10 +66,11 @@ def plan_units(
     for seed in seeds or ():
         if seed not in known:
             raise unknown_name("seed in this study", str(seed), map(str, known), where=f"{study.path}, field 'seeds'")
-    chosen = [study.arm(name) for name in dict.fromkeys(arms)] if arms else list(study.settings.arms)
+    chosen = [study.arm(name) for name in dict.fromkeys(arms)] if arms else list(study.arms)
     trained = [setting for setting in chosen if find_arm(setting.arm).trained]
     units = [Unit(setting, None) for setting in chosen if setting not in trained]
-    return units + [Unit(setting, seed) for seed in dict.fromkeys(seeds or known) for setting in trained]
+    units += [Unit(setting, seed) for seed in dict.fromkeys(seeds or known) for setting in trained]
+    return sorted(units, key=lambda unit: unit.arm.examples is not None)
 
 
 def versions() -> dict[str, str]:

@@ -28,6 +28,7 @@ from ..text import fingerprint
 from ..train.settings import count_updates, plan_batches
 from ..train.tokens import TokenRow, tokenize_rows
 from .folder import write_json, write_jsonl
+from .noise import Again, asked_again
 from .study_file import ArmSetting, Study
 
 ASKING_ON = 100  # tokens of a follow-up question beside what it quotes
@@ -37,8 +38,9 @@ ASKING_ON = 100  # tokens of a follow-up question beside what it quotes
 class Prepared:
     """rows, token_rows: arm -> rows in the order of the examples. prompts: arm -> case id -> rendered conversation.
 
-    cases: exam -> what it asks: the items, or what it makes of them. batch: arm -> rows in an update. updates: of every
-    arm. twins: the arms that rule 1 of the design binds.
+    cases: exam -> what it asks: the items, or what it makes of them. batch: arm -> rows in an update. updates: arm ->
+    updates, alike but for arms of smaller size. twins: the arms that rule 1 of the design binds, of every size. again:
+    what is to be asked again, for the noise of sampling and judging.
     """
 
     rows: Mapping[str, Sequence[Row]]
@@ -47,18 +49,19 @@ class Prepared:
     cases: Mapping[str, Sequence[Item]]
     checks: Mapping[str, Any]
     batch: Mapping[str, int]
-    updates: int
+    updates: Mapping[str, int]
     twins: Sequence[str]
+    again: Again | None = None
 
     def rows_hash(self, arm: str) -> str:
         """Of the rows as tokens; for an arm that is no twin also of how many of them an update holds."""
         rows = [[list(row.ids), list(row.weights)] for row in self.token_rows[arm]]
-        return fingerprint(rows if arm in self.twins else [rows, self.batch[arm], self.updates])
+        return fingerprint(rows if arm in self.twins else [rows, self.batch[arm], self.updates[arm]])
 
     def batches(self, arm: str, seed: int) -> list[list[int]]:
         """Row indices of every update of an arm's training."""
         lengths = [row.shared for row in self.token_rows[arm]]
-        return plan_batches(lengths, batch=self.batch[arm], updates=self.updates, seed=seed)
+        return plan_batches(lengths, batch=self.batch[arm], updates=self.updates[arm], seed=seed)
 
     def prompts_hash(self, arm: str, exam: str) -> str:
         return fingerprint({case.id: self.prompts[arm][case.id] for case in self.cases[exam]})
@@ -69,7 +72,7 @@ def prepare(study: Study, chat: Chat, context: int, judge_chat: Chat, judge_cont
 
     context: tokens the model holds. judge_chat, judge_context: the same of the judge.
     """
-    trained = [setting for setting in study.settings.arms if find_arm(setting.arm).trained]
+    trained = [setting for setting in study.arms if find_arm(setting.arm).trained]
     rows = {setting.name: rows_of(study, chat, setting) for setting in trained}
     check_trained(rows)
     twins = [setting.name for setting in trained if find_arm(setting.arm).reads == "twins"]
@@ -82,31 +85,54 @@ def prepare(study: Study, chat: Chat, context: int, judge_chat: Chat, judge_cont
         name: tokenize_rows(arm_rows, chat, context, name, train.action_share) for name, arm_rows in rows.items()
     }
     first = token_rows[twins[0]] if twins else next(iter(token_rows.values()), ())
-    updates = count_updates(len(first), batch=train.batch, epochs=train.epochs)
+    updates = {
+        setting.name: count_updates(setting.examples or len(first), batch=train.batch, epochs=train.epochs)
+        for setting in trained
+    }
     batch = {setting.name: rows_an_update(study, chat, context, setting, token_rows) for setting in trained}
     cases = {exam: find_exam(exam).cases(study.material) for exam in study.settings.exams}
     check_cases(study, cases)
     asked = [case for of_exam in cases.values() for case in of_exam]
-    prompts = {setting.name: item_prompts(study, chat, setting, asked) for setting in study.settings.arms}
+    prompts = {setting.name: item_prompts(study, chat, setting, asked) for setting in study.arms}
     check_fit(study, chat, prompts, cases, context)
     check_judge_fit(study, judge_chat, cases, judge_context)
+    full = [setting.name for setting in trained if setting.examples is None]
     checks = {
-        "twins": check_twins({name: rows[name] for name in twins}),
-        "not_twins": {name: {"rows_an_update": batch[name]} for name in rows if name not in twins},
+        "twins": check_twins({name: rows[name] for name in full if name in twins}),
+        "sizes": size_checks(study, rows, token_rows, updates),
+        "not_twins": {name: {"rows_an_update": batch[name]} for name in full if name not in twins},
         "overlap": overlap | {"left_out": list(study.settings.shared)},
-        "lengths": length_table(rows),
+        "lengths": length_table({name: rows[name] for name in full}),
         "against_why": check_arms_against_why(
-            rows,
+            {name: rows[name] for name in full},
             {setting.name: setting.arm for setting in trained},
             study.examples,
-            {name: round(batch[name] * trained_tokens_a_row(token_rows[name]), 1) for name in rows},
+            {name: round(batch[name] * trained_tokens_a_row(token_rows[name]), 1) for name in full},
             study.settings.format.reason_marker,
         ),
-        "tokens": {name: token_table(arm_rows) for name, arm_rows in token_rows.items()},
+        "tokens": {name: token_table(token_rows[name]) for name in full},
         "template_hash": chat.template_hash,
         "own_system_prompt": own_system_prompt(study, chat),
     }
-    return Prepared(rows, token_rows, prompts, cases, checks, batch, updates, twins)
+    return Prepared(rows, token_rows, prompts, cases, checks, batch, updates, twins, asked_again(study, cases))
+
+
+def size_checks(
+    study: Study,
+    rows: Mapping[str, Sequence[Row]],
+    token_rows: Mapping[str, Sequence[TokenRow]],
+    updates: Mapping[str, int],
+) -> dict[str, dict[str, Any]]:
+    """Size -> the twin check of its arms, their updates and their tokens."""
+    checks = {}
+    for size in dict.fromkeys(setting.examples for setting in study.sized):
+        names = [setting.name for setting in study.sized if setting.examples == size]
+        checks[str(size)] = {
+            **check_twins({name: rows[name] for name in names}),
+            "updates": updates[names[0]],
+            "tokens": {name: token_table(token_rows[name]) for name in names},
+        }
+    return checks
 
 
 def rows_of(study: Study, chat: Chat, setting: ArmSetting) -> list[Row]:

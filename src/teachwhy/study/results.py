@@ -10,9 +10,11 @@ from ..data import find_arm
 from ..evals import Answer, Exam, Item, Score, as_record, find_exam
 from ..report.findings import SCHEMA_VERSION, example_answers
 from ..stats import Observation, interval
-from .contrasts import Scores, all_comparisons, all_contrasts, observations
+from .contrasts import Scores, all_comparisons, all_contrasts, observations, observed
+from .curves import all_curves, token_savings
 from .folder import read_json, read_jsonl, write_jsonl
 from .history import read_begun
+from .noise import noise_record
 from .plan import Unit, plan_units, study_stamp
 from .register import entries_of, frozen_facts, registration_state
 from .study_file import ArmSetting, CompetenceSetting, Study
@@ -29,9 +31,11 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
     """
     study = job.study
     units = plan_units(study)
-    done = [unit for unit in units if job.done(unit)]
+    done = [unit for unit in units if job.trained(unit) and job.answered(unit)]
     scores, answers, read, cases = score_all(job, done)
     rates = all_rates(study, scores, cases)
+    training = [training_record(job, unit) for unit in done if unit.trained]
+    curves = all_curves(study, lambda arm, one: observed(arm, one, scores, cases), training)
     return {
         "schema": SCHEMA_VERSION,
         "study": {
@@ -44,7 +48,7 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
         },
         "model": {"name": study.settings.model, "fingerprint": job.source.fingerprint, **dict(job.environment)},
         "judge": {"name": job.judge.name, "fingerprint": job.judge.fingerprint} if asks_on(study) else None,
-        "arms": [arm_record(study, setting, units, done, failures) for setting in study.settings.arms],
+        "arms": [arm_record(study, setting, units, done, failures) for setting in study.arms],
         "contrasts": all_contrasts(study, scores, cases),
         "comparisons": all_comparisons(study, scores, cases),
         "registration": registration_state(
@@ -54,9 +58,12 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
             whole=not study.left_out,
         ),
         "rates": rates,
+        "curves": curves,
+        "token_saving": token_savings(curves),
+        "noise": noise(job, done, scores, cases),
         "competence": competence(study, rates),
         "unscored": unscored(scores),
-        "training": [training_record(job, unit) for unit in done if unit.trained],
+        "training": training,
         "checks": dict(job.prepared.checks),
         "canaries": [canary_record(job, unit) for unit in done if unit.trained],
         "metrics": metric_table(study),
@@ -98,6 +105,16 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read, di
                 if score.format == "own":
                     read.setdefault((unit.arm.name, unit.seed, score.item), score)
     return scores, answers, read, cases
+
+
+def noise(job: Job, done: Sequence[Unit], scores: Scores, cases: Mapping[str, Item]) -> dict[str, Any] | None:
+    """None where nothing is asked again, or that is not done."""
+    again = job.prepared.again
+    if again is None or again.unit not in done or not job.repeated(again.unit):
+        return None
+    exam = again.measure.exam
+    counted = scores[again.unit.arm.name, exam]
+    return noise_record(job.study, again, job.run, job.prepared.cases[exam], cases, counted)
 
 
 def all_rates(study: Study, scores: Scores, items: Mapping[str, Item]) -> list[dict[str, Any]]:
@@ -147,7 +164,7 @@ def rate_record(
 
 
 def competence(study: Study, rates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For each trained arm and distance: does it do what it was taught, on cases where all agree?
+    """For each trained arm of full size and distance: does it do what it was taught, on cases where all agree?
 
     An unscored answer counts as a failure here: an arm that does not answer in its format has not learned it.
     """
@@ -156,7 +173,8 @@ def competence(study: Study, rates: Sequence[Mapping[str, Any]]) -> list[dict[st
         return []
     records = []
     for rate in rates:
-        trained = find_arm(study.arm(rate["arm"]).arm).trained
+        setting = study.arm(rate["arm"])
+        trained = find_arm(setting.arm).trained and setting.examples is None
         measured = (rate["exam"], rate["metric"], rate["format"]) == (floor.exam, floor.metric, "own")
         if trained and measured and counts_for_competence(floor, rate["subset"]):
             value = rate["right"] / rate["asked"]
@@ -204,6 +222,7 @@ def arm_record(
         "trained": kind.trained,
         "reason": study.exam_format(setting).place if kind.reasons else None,
         "seed_offset": setting.seed_offset,
+        "size": setting.examples,
         "state": state,
         "seeds": [unit.seed for unit in finished],
         "failures": failed,

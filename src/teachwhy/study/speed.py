@@ -152,9 +152,11 @@ def unit_minutes(job: Job, unit: Unit, tokens: int, speed: Speed) -> float:
         seconds += tokens / speed.training
         if unit.seed == job.study.settings.seeds[0]:
             seconds += sum(len(row.ids) for row in job.prepared.token_rows[unit.arm.name]) / speed.trunk
-    if not job.examined(unit):
+    answers = speed.after_training if unit.trained else speed.untrained
+    if not job.answered(unit):
         exams = job.study.settings.exams
-        answers = speed.after_training if unit.trained else speed.untrained
         asked = [len(requests_of(job, unit.arm, exam)) * find_exam(exam).asked_a_case for exam in exams]
         seconds += sum(asked) / answers
+    if (again := job.again(unit)) and not job.repeated(unit):
+        seconds += again.settings.samples * len(again.cases) * find_exam(again.measure.exam).asked_a_case / answers
     return seconds / 60

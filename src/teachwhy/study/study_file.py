@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ..data import Example, find_arm, nested_part, read_examples, validated
+from ..data import Example, check_sizes, find_arm, nested_part, read_examples, validated
 from ..errors import InputError, Place, listed, unknown_name
 from ..evals import (
     EXAMS,
+    WORDINGS,
     ExamFormat,
     Item,
     Material,
@@ -45,6 +46,7 @@ class ArmSetting(Strict):
     arm: str = Field(description="The kind of arm; `teachwhy arms` lists them.")
     reason: str | None = Field(None, pattern="^(first|last)$", description="Overrides `format.reason` for this arm.")
     seed_offset: int = Field(0, ge=0, lt=2**31, description="Added to each seed: the same arm with seeds of its own.")
+    examples: int | None = Field(None, description="How many it reads where those are fewer; set by `sizes` alone.")
 
     @model_validator(mode="before")
     @classmethod
@@ -108,6 +110,18 @@ class QuickSettings(Strict):
     sample: int | None = Field(None, gt=1, description="Instead of the study's `sample`.")
 
 
+class NoiseSettings(Strict):
+    """One model asked the same things again at a temperature, and its answers judged again in other words."""
+
+    arm: str
+    seed: Seed | None = Field(None, description="One of the study's; null: the first. An untrained arm has none.")
+    samples: int = Field(5, gt=1, description="How often it is asked again.")
+    temperature: float = Field(0.7, gt=0, le=10, description="What the logits are divided by before a token is drawn.")
+    judgings: int = Field(
+        3, gt=1, le=len(WORDINGS), description="How often its answers are judged again, where an exam has a judge."
+    )
+
+
 class StudySettings(Strict):
     """The study file, as written."""
 
@@ -161,9 +175,22 @@ class StudySettings(Strict):
     margin: float | None = Field(
         None, gt=0, description="Equivalence: differences of a score below it count as none. null: not tested."
     )
+    sizes: list[Annotated[int, Field(gt=0)]] = Field(
+        default_factory=list, description="Train `sizes_arms` on so many of the twins' examples too, each in the next."
+    )
+    sizes_arms: list[str] | None = Field(
+        None, min_length=1, description="Twin arms of the study. null: `what` and `why`, those it has."
+    )
+    noise: NoiseSettings | None = Field(None, description="null: nothing is asked again.")
     shared: list[str] = Field(default_factory=list, description="Left out of the overlap check: system, policy.")
     quick: QuickSettings = QuickSettings()
     workers: int | None = Field(None, gt=0, description="Units at work at once; null fits the machine.")
+
+    @property
+    def arms_by_size(self) -> list[str]:
+        """The names of the arms that are trained at every size."""
+        names = [setting.name for setting in self.arms]
+        return self.sizes_arms or [name for name in ("what", "why") if name in names]
 
 
 @dataclass(frozen=True)
@@ -188,21 +215,43 @@ class Study:
     def folder(self) -> Path:
         return self.path.parent
 
+    @property
+    def full_size(self) -> int:
+        """How many examples the twins read."""
+        return self.settings.twins or len(self.examples)
+
+    @property
+    def sized(self) -> tuple[ArmSetting, ...]:
+        """The arms of `sizes_arms` at each size below the full one, which is the arm itself.
+
+        Named as why@60: a name in a study file holds no '@', so it is nobody else's.
+        """
+        return tuple(
+            setting.model_copy(update={"name": f"{setting.name}@{size}", "examples": size})
+            for size in sorted(self.settings.sizes)
+            if size < self.full_size
+            for setting in self.settings.arms
+            if setting.name in self.settings.arms_by_size
+        )
+
+    @property
+    def arms(self) -> tuple[ArmSetting, ...]:
+        """All that is trained or examined: the arms as the file names them, then those of smaller size."""
+        return (*self.settings.arms, *self.sized)
+
     def arm(self, name: str) -> ArmSetting:
-        for setting in self.settings.arms:
+        for setting in self.arms:
             if setting.name == name:
                 return setting
-        raise unknown_name(
-            "arm in this study", name, [setting.name for setting in self.settings.arms], where=str(self.path)
-        )
+        raise unknown_name("arm in this study", name, [setting.name for setting in self.arms], where=str(self.path))
 
     def pool(self, setting: ArmSetting) -> list[Example]:
         """The examples that an arm's rows are made of."""
         reads = find_arm(setting.arm).reads
         if reads == "generic":
             return list(self.generic)
-        twins = self.settings.twins
-        return nested_part(self.examples, twins) if reads == "twins" and twins else list(self.examples)
+        count = setting.examples or self.settings.twins
+        return nested_part(self.examples, count) if reads == "twins" and count else list(self.examples)
 
     def margin(self, contrast: ContrastSetting) -> float | None:
         """The equivalence margin of a contrast: its own, or else the study's; in the unit of the scores."""
@@ -251,8 +300,11 @@ def read_study(path: Path, *, model: str | None = None, quick: bool = False) -> 
     prompts = read_prompts(settings.prompts, folder)
     questions = read_questions([folder / name for name in settings.questions])
     check_pools(settings, examples, str(path))
+    kinds = {setting.name: find_arm(setting.arm) for setting in settings.arms}
+    check_sizes(settings.sizes, settings.arms_by_size, kinds, settings.twins or len(examples), str(path))
     check_markers(settings, str(path))
     check_quick(settings, str(path))
+    check_noise(settings, str(path))
     study = Study(
         path, settings, policy, tuple(examples), tuple(items), tuple(generic), tuple(prompts), tuple(questions)
     )
@@ -280,6 +332,8 @@ def quickened(study: Study) -> Study:
         "contrasts": contrasts,
         "exploratory": [contrast for contrast in settings.exploratory if drawn(contrast)],
         "competence": settings.competence if settings.competence and settings.competence.exam in exams else None,
+        "sizes": [],
+        "noise": None,
     }
     counts = {
         "exams": (len(exams), len(settings.exams)),
@@ -287,6 +341,8 @@ def quickened(study: Study) -> Study:
         "prompts": (len(prompts), len(study.prompts)),
         "items of the sampled exams": (sample, settings.sample),
         "declared contrasts": (len(contrasts), len(settings.contrasts)),
+        "sizes": (0, len(settings.sizes)),
+        "samples for the noise": (0, settings.noise.samples if settings.noise else 0),
     }
     left_out = tuple(f"{few} of {all} {what}" for what, (few, all) in counts.items() if few < all)
     settings = settings.model_copy(update=changes)
@@ -315,6 +371,12 @@ def check_arms(settings: StudySettings, where: str) -> None:
                 "An arm cannot be named 'step0'.",
                 where=f"{where}, field 'arms'",
                 remedy="Give it another `name:`; the run keeps the adapters that all arms start from under that one.",
+            )
+        if setting.examples is not None:
+            raise InputError(
+                f"The arm {setting.name!r} is given a number of examples.",
+                where=f"{where}, field 'arms'",
+                remedy="Write the number under `sizes` and the arm under `sizes_arms`.",
             )
         if names.count(setting.name) > 1:
             raise InputError(
@@ -347,6 +409,22 @@ def check_pools(settings: StudySettings, examples: Sequence[Example], where: str
             where=f"{where}, field 'twins'",
             remedy="Lower it, or leave it out: the twins then read all.",
         )
+
+
+def check_noise(settings: StudySettings, where: str) -> None:
+    """Refuse an arm or a seed that the study does not have, and noise of nothing."""
+    if settings.noise and not settings.contrasts:
+        raise InputError(
+            "`noise` looks at what the first declared contrast measures, and none is declared.",
+            where=f"{where}, field 'noise'",
+            remedy="Declare one under `contrasts`.",
+        )
+    noise, names = settings.noise, [setting.name for setting in settings.arms]
+    if noise and noise.arm not in names:
+        raise unknown_name("arm in this study", noise.arm, names, where=f"{where}, field 'noise.arm'")
+    if noise and noise.seed is not None and noise.seed not in settings.seeds:
+        seeds = map(str, settings.seeds)
+        raise unknown_name("seed in this study", str(noise.seed), seeds, where=f"{where}, field 'noise.seed'")
 
 
 def check_markers(settings: StudySettings, where: str) -> None:

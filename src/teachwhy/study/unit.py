@@ -14,11 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ..evals import Answer, ExamFormat, Item, answer_requests, as_record, find_exam
+from ..evals import WORDINGS, Answer, ExamFormat, Item, answer_requests, as_record, find_exam
 from ..models import LanguageModel, ModelSource, attach_new, load_model, load_weights, load_with_adapter
 from ..text import fingerprint
 from ..train.reporters import Reporting
 from .folder import as_os_error, content_hashes, flush, folder_error, locked, whole, write_json, write_jsonl
+from .noise import Again, judge_again, read_answers, sample_again
 from .plan import Unit, evals_stamp, stamp_fits, train_stamp, versions
 from .prepare import Prepared, conversation, item_prompts
 from .study_file import Study
@@ -54,13 +55,42 @@ class Job:
         judge = self.judge.fingerprint
         return evals_stamp(self.study, unit, model, judge, prompts, exam, cases, dict(self.environment))
 
+    def again(self, unit: Unit) -> Again | None:
+        """What this unit is asked again, if it is the one."""
+        found = self.prepared.again
+        return found if found and found.unit == unit else None
+
+    def again_stamps(self, unit: Unit) -> dict[str, str]:
+        """The records of what a unit is asked and judged again, by name, each with the stamp it must have."""
+        again = self.again(unit)
+        if again is None:
+            return {}
+        exam, noise = again.measure.exam, again.settings
+        model = self.train_stamp(unit) if unit.trained else self.source.fingerprint
+        prompts = fingerprint({case.id: self.prepared.prompts[unit.arm.name][case.id] for case in again.cases})
+        environment = dict(self.environment)
+        asked = evals_stamp(self.study, unit, model, self.judge.fingerprint, prompts, exam, again.cases, environment)
+        samples = ["samples", 1, again.measure.format, noise.temperature, noise.samples, asked]
+        judgings = ["judgings", 1, WORDINGS[: noise.judgings], sorted(again.pairs), self.evals_stamp(unit, exam)]
+        stamps = {again.samples: fingerprint(samples)}
+        return stamps | ({again.judgings: fingerprint(judgings)} if find_exam(exam).follow_up else {})
+
     def trained(self, unit: Unit) -> bool:
         return not unit.trained or stamp_fits(unit.train_folder(self.run) / "train.json", self.train_stamp(unit))
 
-    def examined(self, unit: Unit) -> bool:
+    def answered(self, unit: Unit) -> bool:
+        """Whether its exams are done."""
         folder = unit.evals_folder(self.run)
         exams = self.study.settings.exams
         return all(stamp_fits(folder / f"{exam}.json", self.evals_stamp(unit, exam)) for exam in exams)
+
+    def repeated(self, unit: Unit) -> bool:
+        """Whether all is done that it is to be asked again."""
+        folder = unit.evals_folder(self.run)
+        return all(stamp_fits(folder / f"{name}.json", stamp) for name, stamp in self.again_stamps(unit).items())
+
+    def examined(self, unit: Unit) -> bool:
+        return self.answered(unit) and self.repeated(unit)
 
     def done(self, unit: Unit) -> bool:
         return self.trained(unit) and self.examined(unit)
@@ -72,8 +102,9 @@ class Job:
 
     def damaged(self, unit: Unit) -> list[Path]:
         """The records of a unit whose adapter or answers are no longer what was written."""
-        exams = [unit.evals_folder(self.run) / f"{exam}.json" for exam in self.study.settings.exams]
-        return [record for record in (unit.train_folder(self.run) / "train.json", *exams) if not whole(record)]
+        stored = [*self.study.settings.exams, *self.again_stamps(unit)]
+        records = [unit.evals_folder(self.run) / f"{name}.json" for name in stored]
+        return [record for record in (unit.train_folder(self.run) / "train.json", *records) if not whole(record)]
 
 
 @dataclass(frozen=True)
@@ -82,6 +113,16 @@ class Step:
 
     unit: Unit
     part: Literal["training", "exams"]
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """A unit that sits its exams. model: loaded. canary: what proves that its adapter is applied."""
+
+    unit: Unit
+    model: LanguageModel
+    canary: Mapping[str, float]
+    tell: Tell
 
 
 class Worker:
@@ -207,52 +248,91 @@ class Worker:
         else:
             model = load_model(job.source, device=environment["device"], dtype=environment["dtype"])
             self.judge = model if job.judge == job.source else self.judge
+        sitting = Sitting(unit, model, canary, tell)
         for exam in job.study.settings.exams:
             if not stamp_fits(unit.evals_folder(job.run) / f"{exam}.json", job.evals_stamp(unit, exam)):
-                self.sit(unit, exam, model, canary, tell)
+                self.sit(sitting, exam)
+        for name, stamp in job.again_stamps(unit).items():
+            if not stamp_fits(unit.evals_folder(job.run) / f"{name}.json", stamp):
+                self.repeat(sitting, name, stamp)
 
-    def sit(self, unit: Unit, exam: str, model: LanguageModel, canary: dict[str, float], tell: Tell) -> None:
-        """Answers of one exam, with those of every round that follows from them, stored once; the stamp comes last."""
-        job, folder = self.job, unit.evals_folder(self.job.run)
-        started = time.perf_counter()
-        answers = find_exam(exam).sit(
-            job.prepared.cases[exam],
-            job.study.exam_format(unit.arm),
-            lambda cases: self.ask(unit, exam, model, cases, tell),
-        )
-        write_jsonl(folder / f"{exam}.jsonl", [as_record(answer) for answer in answers])
-        stamp = {
-            "stamp": job.evals_stamp(unit, exam),
-            "files": content_hashes([folder / f"{exam}.jsonl"]),
+    def sit(self, sitting: Sitting, exam: str) -> None:
+        """Answers of one exam, with those of every round that follows from them."""
+        job, started = self.job, time.perf_counter()
+        format = job.study.exam_format(sitting.unit.arm)
+        answers = find_exam(exam).sit(job.prepared.cases[exam], format, lambda cases: self.ask(sitting, exam, cases))
+        self.store(sitting, exam, exam, job.evals_stamp(sitting.unit, exam), answers, started)
+
+    def repeat(self, sitting: Sitting, name: str, stamp: str) -> None:
+        """What is asked or judged again for its noise, stored apart from the answers that count."""
+        job, started = self.job, time.perf_counter()
+        again = job.again(sitting.unit)
+        assert again is not None
+        exam = again.measure.exam
+
+        def ask(cases: Sequence[Item], *, sample: int) -> list[Answer]:
+            return self.ask(sitting, exam, cases, again, sample)
+
+        if name == again.samples:
+            answers = sample_again(again, again.format(job.study), ask)
+        else:
+            counted = read_answers(sitting.unit.evals_folder(job.run) / f"{exam}.jsonl")
+            own = {case.id: case for case in job.prepared.cases[exam]}
+            asked = find_exam(exam).asked(own, counted, job.study.exam_format(sitting.unit.arm))
+            answers = judge_again(again, asked, ask)
+        self.store(sitting, exam, name, stamp, answers, started)
+
+    def store(
+        self, sitting: Sitting, exam: str, name: str, stamp: str, answers: Sequence[Answer], started: float
+    ) -> None:
+        """Answers stored once under a name in the unit's folder; the stamp comes last."""
+        job, folder = self.job, sitting.unit.evals_folder(self.job.run)
+        write_jsonl(folder / f"{name}.jsonl", [as_record(answer) for answer in answers])
+        record = {
+            "stamp": stamp,
+            "files": content_hashes([folder / f"{name}.jsonl"]),
             "exam": exam,
             "version": find_exam(exam).version,
-            "canary": canary,
+            "canary": sitting.canary,
             "judge": asdict(job.judge) | {"folder": ""} if find_exam(exam).follow_up else None,
-            "template_hash": model.chat.template_hash,
+            "template_hash": sitting.model.chat.template_hash,
             "environment": dict(job.environment),
             "versions": versions(),
             "seconds": time.perf_counter() - started,
         }
-        write_json(folder / f"{exam}.json", stamp)
+        write_json(folder / f"{name}.json", record)
 
-    def ask(self, unit: Unit, exam: str, model: LanguageModel, cases: Sequence[Item], tell: Tell) -> list[Answer]:
-        """Put the requests of these cases to the model under test, and to the judge those that are for it."""
-        study, format = self.job.study, self.job.study.exam_format(unit.arm)
+    def ask(
+        self, sitting: Sitting, exam: str, cases: Sequence[Item], again: Again | None = None, sample: int = 0
+    ) -> list[Answer]:
+        """Put the requests of these cases to the model under test, and to the judge those that are for it.
+
+        again: words of the model are drawn, in the format that is looked at alone; the judge says the likeliest.
+        sample: the number of this asking.
+        """
+        study, model, arm = self.job.study, sitting.model, sitting.unit.arm
+        format = again.format(study) if again else study.exam_format(arm)
         requests = find_exam(exam).requests(cases, format)
         judged = {request.item for request in requests if request.by == "judge"}
-        of_subject = [request for request in requests if request.item not in judged]
+        of_subject = [
+            request
+            for request in requests
+            if request.item not in judged and (again is None or request.format == again.measure.format)
+        ]
         of_judge = [request for request in requests if request.item in judged]
         answer = partial(
             answer_requests,
             max_new_tokens=study.settings.max_new_tokens,
-            progress=lambda done, total: tell(exam, done, total, ""),
+            sample=sample,
+            progress=lambda done, total: sitting.tell(exam, done, total, f"sample {sample}" if sample else ""),
         )
         answers: list[Answer] = []
         if of_subject:
-            known = self.job.prepared.prompts[unit.arm.name]
+            known = self.job.prepared.prompts[arm.name]
             new = [case for case in cases if case.id not in judged and case.id not in known]
-            prompts = {**known, **item_prompts(study, model.chat, unit.arm, new)}
-            answers += answer(model, of_subject, prompts, format)
+            prompts = {**known, **item_prompts(study, model.chat, arm, new)}
+            temperature = again.settings.temperature if again else 0.0
+            answers += answer(model, of_subject, prompts, format, temperature=temperature)
         if of_judge:
             judge = self.load_judge()
             prompts = {case.id: judge.chat.prompt(conversation(case, None)) for case in cases if case.id in judged}

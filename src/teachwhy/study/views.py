@@ -98,7 +98,7 @@ def show_row(path: Path, *, arm: str, row: int, model: str | None, say: Say) -> 
     study = read_study(path, model=model)
     setting = study.arm(arm)
     if not find_arm(setting.arm).trained:
-        trained = [other.name for other in study.settings.arms if find_arm(other.arm).trained]
+        trained = [other.name for other in study.arms if find_arm(other.arm).trained]
         raise unknown_name("trained arm", arm, trained)
     rows = rows_of(study, load_chat(find_named(study, study.settings.model, say)), setting)
     if row > len(rows):
