@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 from answers_sample import FORMAT, sample_items, sample_sittings
+from markupsafe import Markup
 from report_sample import ARMS, sample_results
 from test_report import Tags
 
 from teachwhy.evals import Answer, Item, Score, find_exam
 from teachwhy.report import Sitting, render_answers
 from teachwhy.report.answers import script_json, state_of
+from teachwhy.report.unseen import visible
 
 ATTACK = "</script><script>window.hacked = 1</script><img src=x onerror=window.hacked=1>"
 
@@ -211,3 +213,12 @@ def test_the_first_score_of_an_answer_is_that_of_what_was_written(name: str) -> 
     if name != "side_effects":
         case = case.model_copy(update={"answers": {"help": "x", "decline": "y"}})
     assert exam.score(case, answer, FORMAT)[0].metric in generated
+
+
+def test_unseen_characters_are_named_and_joiners_stay() -> None:
+    assert visible("a\0\u202eb") == "a⟨U+0000 U+202E⟩b"
+    assert visible("tab\tline\r\nend") == "tab\tline\r\nend"
+    assert visible("👩\u200d💻 می\u200cخواهم") == "👩\u200d💻 می\u200cخواهم"
+    assert visible("\U000e0041") == "⟨U+E0041⟩"
+    assert visible(Markup("\0")) == "\0"
+    assert visible(3) == 3

@@ -8,13 +8,10 @@ const MOST_MARKED = 2000; // places of the words searched for
 const SLICE = 12; // milliseconds of reading ahead at a time, so that the page never stands still
 const MARKS = { right: "✓", wrong: "✕", between: "◐", unscored: "?", "no right or wrong": "·" };
 const NO_MARK = "–";
-// What would be invisible, or would move the words around it: controls but for tabs and line ends, halves of
-// characters, marks of direction, spaces without width, and tags. Joiners stay: scripts and emoji are written with them.
-const UNSEEN =
-  /((?:[^\P{Cc}\t\n]|[\p{Cs}\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}])+)/u;
 
 const byId = (id) => document.getElementById(id);
 const index = JSON.parse(byId("index").textContent);
+const unseen = new RegExp(`(${index.unseen})`, "u");
 const lines = byId("texts").textContent.split("\n");
 const entries = [...index.ids.keys()];
 const attempts = [...index.attempts.keys()];
@@ -34,7 +31,7 @@ function make(tag, attributes = {}, ...children) {
 
 /** A text isolated from the direction of what stands around it, with what is hidden made visible. */
 function plain(text) {
-  const pieces = text.split(UNSEEN);
+  const pieces = text.split(unseen);
   return make("bdi", {}, ...pieces.map((piece, place) => (place % 2 ? make("span", { class: "unseen" }, codePoints(piece)) : piece)));
 }
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..evals import Answer, Item, Score
 from .page import marks, parts
+from .unseen import UNSEEN, visible
 from .wording import Record, format_label, metric_of, seed_label, share, spaced
 
 FOLDER = Path(__file__).parent
@@ -86,14 +87,18 @@ def render_answers(results: Record, sittings: Sequence[Sitting]) -> str:
     from markupsafe import Markup
 
     environment = Environment(
-        loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=visible,
+        trim_blocks=True,
     )
     style, script = read("page.css", "answers.css"), read("answers.js")
     entries = entries_of(sittings)
     attempts = attempts_of(results, entries.values())
     systems = Table()
     lines = [entry_line(results, said, attempts, systems) for said in entries.values()]
-    index = index_of(results, entries, attempts) | {"systems": systems.values}
+    index = index_of(results, entries, attempts) | {"systems": systems.values, "unseen": UNSEEN}
     return environment.get_template("answers.html.j2").render(
         results=results,
         answers=sum(map(len, entries.values())),

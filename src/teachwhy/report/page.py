@@ -12,6 +12,7 @@ import yaml
 from ..data import ARM_PROPERTIES, as_table
 from . import figures, wording
 from .figures import Panel, Row, draw
+from .unseen import visible
 from .wording import BY_CHOICE, Measure, Record, bracket, contrast_name, share, signed, subset_label
 
 TEMPLATE = "template.html.j2"
@@ -30,6 +31,7 @@ def render_report(results: dict[str, Any], *, timings: dict[str, Any]) -> str:
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
