@@ -32,13 +32,18 @@ ARMS = "base policy_in_prompt what why swapped neutral mention reason_only shuff
 CHARACTERS = 300
 ITEMS_A_FAMILY = 50
 SEARCHES = ("a", "the", "water", "river stone", '"of the"', "because light", "zzxy", "qu", "family-7", "ing water")
-SIZES = "document.documentElement.dataset.read === 'all'"
-# Resolves with the time, in ms since the page was asked for, of the frame after the element stands there.
-STANDS = """selector => new Promise(done => {
-  const look = () => document.querySelector(selector) ? requestAnimationFrame(() => setTimeout(() => done(performance.now())))
-                                                      : requestAnimationFrame(look);
-  look();
-})"""
+READ_AHEAD = "document.documentElement.dataset.read === 'all'"
+NOTED = (
+    "new Promise(done => { const look = () => window.firstView ? done(window.firstView) : setTimeout(look); look(); })"
+)
+# Notes when, in ms since the page was asked for, the frame after the element stands there is drawn.
+FIRST_VIEW = """(() => {
+  const look = () => {
+    if (!document.querySelector(SELECTOR)) requestAnimationFrame(look);
+    else requestAnimationFrame(() => setTimeout(() => { window.firstView = performance.now(); }));
+  };
+  requestAnimationFrame(look);
+})()"""
 # Types all but the last key of a search, then times the last one to the frame that shows what it found.
 TYPES = """words => new Promise(done => {
   const field = document.getElementById("words");
@@ -134,14 +139,15 @@ def measure(run: Path, visits: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for number in range(visits):
         for name, first in (("report.html", ".verdict"), ("answers.html", ".question .answer")):
-            with launched() as browser, visit(browser, run / name) as seen:
-                found.setdefault(f"first view of {name}", []).append(seen.page.evaluate(STANDS, first))
+            watch = FIRST_VIEW.replace("SELECTOR", repr(first))
+            with launched() as browser, visit(browser, run / name, watch=watch) as seen:
+                found.setdefault(f"first view of {name}", []).append(seen.page.evaluate(NOTED))
                 painted = seen.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
                 found.setdefault(f"first words of {name}", []).append(painted)
                 if name == "answers.html":
                     word = SEARCHES[number % len(SEARCHES)]
                     found.setdefault("a search made at once", []).append(seen.page.evaluate(TYPES, word))
-                    seen.page.wait_for_function(SIZES)
+                    seen.page.wait_for_function(READ_AHEAD)
                     ready = seen.page.evaluate("performance.now()")
                     found.setdefault("everything read ahead", []).append(ready)
                     for words in SEARCHES:

@@ -67,13 +67,22 @@ def launched() -> Iterator[Any]:
 
 @contextmanager
 def visit(
-    browser: Any, file: Path, *, width: int = 1440, scheme: str = "light", script: bool = True, at: str = ""
+    browser: Any,
+    file: Path,
+    *,
+    width: int = 1440,
+    scheme: str = "light",
+    script: bool = True,
+    at: str = "",
+    watch: str = "",
 ) -> Iterator[Visit]:
-    """The page of a file. at: what stands behind the `#` of its address."""
+    """The page of a file. at: what stands behind the `#` of its address. watch: a script run before the page's own."""
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=script
     )
     page = context.new_page()
+    if watch:
+        page.add_init_script(watch)
     visited = Visit(page)
     page.on("console", lambda message: visited.said.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: visited.said.append(f"error: {error}"))

@@ -117,7 +117,7 @@ def status(study: StudyPath, quick: Quick = False, model: Model = None, runs: Ru
 
 @app.command()
 def report(study: StudyPath, quick: Quick = False, model: Model = None, runs: RunsFolder = Path("runs")) -> None:
-    """Score the stored answers again and write results.json and report.html anew. Samples nothing."""
+    """Score the stored answers again and write results.json and both pages anew. Samples nothing."""
     from .report import result_table
     from .study import report_study
 
