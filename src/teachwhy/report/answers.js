@@ -58,7 +58,7 @@ function passage(text) {
 function choice(name, label, values) {
   const known = [...new Set(values)].filter((value) => value !== null).sort();
   const select = make("select", { name, id: `choice-${name}` }, make("option", { value: "" }, "any"));
-  select.append(...known.map((value) => make("option", { value }, value)));
+  select.append(...known.map((value) => make("option", { value }, plain(value).textContent)));
   return make("div", {}, make("label", { for: select.id }, label), select);
 }
 
@@ -292,7 +292,7 @@ function verdict(outcome, known) {
 function markWords() {
   if (!CSS.highlights) return;
   CSS.highlights.delete("words");
-  const words = searchWords(form.elements.words.value).map((word) => word.replace(/[\\^$.*+?()[\]{}|\/-]/g, "\\$&"));
+  const words = searchWords(form.elements.words.value).map((word) => word.replace(/[\\^$.*+?()[\]{}|\/]/g, "\\$&"));
   if (!words.length) return;
   const pattern = new RegExp(words.join("|"), "giu");
   const ranges = [];
