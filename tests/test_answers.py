@@ -116,7 +116,7 @@ def test_filters_are_those_that_tell_items_apart(page: str) -> None:
         (0.5, True, "between"),
         (0.0, False, "right"),
         (1.0, False, "wrong"),
-        (1.0, None, "no right or wrong"),
+        (1.0, None, "neither right nor wrong"),
         (None, True, "unscored"),
     ],
 )

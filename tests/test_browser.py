@@ -332,14 +332,11 @@ def test_hostile_words_are_shown_and_nothing_runs(browser: Any, hostile: Path, n
 
 
 def walk_through(seen: Visit) -> None:
-    """Every page of questions with all that can be opened there opened."""
+    """Every page of questions with all that can be opened there opened, at every seed."""
+    on = seen.page.locator("#on")
     while True:
-        for selector in ("summary", ".more", ".seeds input:not(:checked)"):
-            for place in range(min(40, seen.page.locator(selector).count())):
-                found = seen.page.locator(selector).nth(place)
-                if found.count() and found.is_visible():
-                    found.click(timeout=5000)
-        on = seen.page.locator("#on")
+        for clicked in (".seeds label", "summary", ".more"):
+            seen.page.evaluate("all => document.querySelectorAll(all).forEach(one => one.click())", clicked)
         if not on.count() or not on.is_visible() or on.is_disabled():
             return
         on.click()
@@ -370,7 +367,9 @@ TEXT_WITH_UNSEEN = """element => [...element.childNodes].map(node => node.classN
 
 
 def test_a_megabyte_is_cut_until_it_is_asked_for(browser: Any, tmp_path: Path) -> None:
-    page = render_answers(sample_results(), sample_sittings(sample_items(["rule-00"])[:2], lambda *_: f"Reason: {LONG}"))
+    page = render_answers(
+        sample_results(), sample_sittings(sample_items(["rule-00"])[:2], lambda *_: f"Reason: {LONG}")
+    )
     (tmp_path / "answers.html").write_text(page, encoding="utf-8")
     with visit(browser, tmp_path / "answers.html") as seen:
         reason = seen.page.locator(".part-reason").first

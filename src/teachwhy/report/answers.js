@@ -6,8 +6,7 @@ const ON_A_PAGE = 10; // questions
 const CUT = 1200; // characters of a text that are shown at first
 const MOST_MARKED = 2000; // places of the words searched for
 const SLICE = 12; // milliseconds of reading ahead at a time, so that the page never stands still
-const MARKS = { right: "✓", wrong: "✕", between: "◐", unscored: "?", "no right or wrong": "·" };
-const NO_MARK = "–";
+const SIGNS = { right: "✓", wrong: "✕", between: "◐", unscored: "?" };
 
 const byId = (id) => document.getElementById(id);
 const index = JSON.parse(byId("index").textContent);
@@ -245,10 +244,11 @@ function seeds(entry, arm, own, chosen, pick) {
   const name = `seed-${entry}-${index.attempts[chosen].arm}`;
   const buttons = own.map((attempt) => {
     const { label } = index.attempts[attempt];
-    const { state } = outcomeOf(entry, attempt);
-    const button = make("input", { type: "radio", name, value: attempt, "aria-label": `${label}: ${state}` });
+    const { state, decision } = outcomeOf(entry, attempt);
+    const sign = SIGNS[state] ?? decision?.slice(0, 12) ?? "–";
+    const button = make("input", { type: "radio", name, value: attempt, "aria-label": `${label}: ${[state, decision ?? ""].join(" ").trim()}` });
     button.checked = attempt === chosen;
-    return make("label", { title: `${label}: ${state}` }, button, make("span", { "aria-hidden": "true" }, `${label.replace("seed ", "")} ${MARKS[state] ?? NO_MARK}`));
+    return make("label", { title: `${label}: ${state}` }, button, make("span", { "aria-hidden": "true" }, `${label.replace("seed ", "")} `, plain(sign)));
   });
   const group = make("div", { class: "seeds", role: "radiogroup", "aria-label": `Seeds of ${arm}` }, ...buttons);
   group.addEventListener("change", (event) => pick(Number(event.target.value)));
@@ -281,8 +281,8 @@ function answer(entry, line, attempt) {
 function verdict(outcome, known) {
   const { state, label, decision, choice: chosen } = outcome;
   const why = known.find(([name]) => name === decision)?.[2] ?? [];
-  const decided = decision === null ? [] : [make("span", { class: "badge" }, plain([decision, ...why].join(", ")))];
-  const badge = make("span", { class: `badge ${state.replaceAll(" ", "-")}` }, `${MARKS[state] ?? NO_MARK} `, plain(label));
+  const decided = decision === null ? [] : [make("span", { class: "badge" }, plain(why.length ? `${decision}: ${why.join(", ")}` : decision))];
+  const badge = make("span", { class: `badge ${state.replaceAll(" ", "-")}` }, `${SIGNS[state] ?? ""} `, plain(label));
   const all = chosen === null ? outcome.scores : [`by choice: ${chosen}`, ...outcome.scores];
   const scores = make("details", { class: "small" }, make("summary", {}, "scores"), make("ul", {}, ...all.map((score) => make("li", {}, plain(score)))));
   return make("div", { class: "verdict-line" }, badge, ...decided, all.length ? scores : "");
@@ -296,15 +296,16 @@ function markWords() {
   if (!words.length) return;
   const pattern = new RegExp(words.join("|"), "giu");
   const ranges = [];
-  const texts = document.createTreeWalker(byId("list"), NodeFilter.SHOW_TEXT);
-  while (texts.nextNode()) {
-    for (const match of texts.currentNode.data.matchAll(pattern)) {
-      const range = new Range();
-      range.setStart(texts.currentNode, match.index);
-      range.setEnd(texts.currentNode, match.index + match[0].length);
-      ranges.push(range);
+  for (const box of byId("list").querySelectorAll("h3, blockquote, .said bdi")) {
+    const texts = document.createTreeWalker(box, NodeFilter.SHOW_TEXT);
+    while (ranges.length < MOST_MARKED && texts.nextNode()) {
+      for (const match of texts.currentNode.data.matchAll(pattern)) {
+        const range = new Range();
+        range.setStart(texts.currentNode, match.index);
+        range.setEnd(texts.currentNode, match.index + match[0].length);
+        ranges.push(range);
+      }
     }
-    if (ranges.length > MOST_MARKED) break;
   }
   CSS.highlights.set("words", new Highlight(...ranges));
 }

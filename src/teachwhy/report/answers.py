@@ -214,7 +214,7 @@ def state_of(score: Score | None, higher_is_better: bool | None) -> str:
     if score.value is None:
         return "unscored"
     if higher_is_better is None:
-        return "no right or wrong"
+        return "neither right nor wrong"
     if score.value == BEST[higher_is_better]:
         return "right"
     return "wrong" if score.value == WORST[higher_is_better] else "between"

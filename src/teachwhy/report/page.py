@@ -88,7 +88,7 @@ def code(text: str) -> Any:
     """Names between backticks as code, everything escaped."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(visible(text)))))
 
 
 # Contrasts
