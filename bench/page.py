@@ -32,10 +32,10 @@ ARMS = "base policy_in_prompt what why swapped neutral mention reason_only shuff
 CHARACTERS = 300
 ITEMS_A_FAMILY = 50
 SEARCHES = ("a", "the", "water", "river stone", '"of the"', "because light", "zzxy", "qu", "family-7", "ing water")
-READ_AHEAD = "document.documentElement.dataset.read === 'all'"
-NOTED = (
-    "new Promise(done => { const look = () => window.firstView ? done(window.firstView) : setTimeout(look); look(); })"
-)
+# Resolves when the condition holds; the page's own policy allows no waiting by a text that is evaluated there.
+WHEN = "new Promise(done => { const look = () => CONDITION ? done(performance.now()) : setTimeout(look); look(); })"
+READ_AHEAD = WHEN.replace("CONDITION", "document.documentElement.dataset.read === 'all'")
+NOTED = f"{WHEN.replace('CONDITION', 'window.firstView')}.then(() => window.firstView)"
 # Notes when, in ms since the page was asked for, the frame after the element stands there is drawn.
 FIRST_VIEW = """(() => {
   const look = () => {
@@ -147,9 +147,7 @@ def measure(run: Path, visits: int) -> dict[str, list[float]]:
                 if name == "answers.html":
                     word = SEARCHES[number % len(SEARCHES)]
                     found.setdefault("a search made at once", []).append(seen.page.evaluate(TYPES, word))
-                    seen.page.wait_for_function(READ_AHEAD)
-                    ready = seen.page.evaluate("performance.now()")
-                    found.setdefault("everything read ahead", []).append(ready)
+                    found.setdefault("everything read ahead", []).append(seen.page.evaluate(READ_AHEAD))
                     for words in SEARCHES:
                         found.setdefault("a search", []).append(seen.page.evaluate(TYPES, words))
                 assert not seen.said, seen.said

@@ -36,10 +36,10 @@ class Visit:
     asked: list[str] = field(default_factory=list)
 
     def text(self, selector: str) -> str:
-        return " ".join(self.page.locator(selector).inner_text().split())
+        return " ".join((self.page.locator(selector).text_content() or "").split())
 
     def texts(self, selector: str) -> list[str]:
-        return [" ".join(text.split()) for text in self.page.locator(selector).all_inner_texts()]
+        return [" ".join(text.split()) for text in self.page.locator(selector).all_text_contents()]
 
     def violations(self) -> list[str]:
         """What axe-core finds against the rules of accessibility, one line a rule with the first element."""

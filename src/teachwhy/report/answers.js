@@ -136,7 +136,16 @@ function fits(outcome, ask) {
   return outcome && (!ask.state || outcome.state === ask.state) && (!ask.decision || outcome.decision === ask.decision);
 }
 
-/** How far the shown arms are apart on an entry: the range of their means over seeds; they disagree across one half. */
+/** How far the shown arms are apart on each entry; reckoned anew only where other arms are shown. */
+function spreads(shown) {
+  if (spreads.of !== shown.join()) {
+    spreads.of = shown.join();
+    spreads.found = entries.map((entry) => spread(entry, shown));
+  }
+  return spreads.found;
+}
+
+/** The range of the shown arms' means over their seeds; they disagree where it holds one half within. */
 function spread(entry, shown) {
   const sums = new Map();
   for (const attempt of shown) {
@@ -152,10 +161,10 @@ function spread(entry, shown) {
 
 function search() {
   const ask = filters();
+  const apart = spreads(ask.shown);
   found = entries
-    .map((entry) => ({ entry, hits: hits(entry, ask) }))
-    .filter(({ hits }) => hits.length)
-    .map((one) => ({ ...one, ...spread(one.entry, ask.shown) }));
+    .map((entry) => ({ entry, hits: hits(entry, ask), ...apart[entry] }))
+    .filter(({ hits }) => hits.length);
   const disagreeing = found.filter(({ disagree }) => disagree).length;
   if (ask.disagree) found = found.filter(({ disagree }) => disagree);
   if (ask.apart) found.sort((a, b) => b.disagree - a.disagree || b.apart - a.apart || a.entry - b.entry);
@@ -245,10 +254,10 @@ function seeds(entry, arm, own, chosen, pick) {
   const buttons = own.map((attempt) => {
     const { label } = index.attempts[attempt];
     const { state, decision } = outcomeOf(entry, attempt);
-    const sign = SIGNS[state] ?? decision?.slice(0, 12) ?? "–";
+    const sign = SIGNS[state] ?? (decision === null ? "–" : plain(decision.slice(0, 12)));
     const button = make("input", { type: "radio", name, value: attempt, "aria-label": `${label}: ${[state, decision ?? ""].join(" ").trim()}` });
     button.checked = attempt === chosen;
-    return make("label", { title: `${label}: ${state}` }, button, make("span", { "aria-hidden": "true" }, `${label.replace("seed ", "")} `, plain(sign)));
+    return make("label", { title: `${label}: ${state}` }, button, make("span", { "aria-hidden": "true" }, `${label.replace("seed ", "")} `, sign));
   });
   const group = make("div", { class: "seeds", role: "radiogroup", "aria-label": `Seeds of ${arm}` }, ...buttons);
   group.addEventListener("change", (event) => pick(Number(event.target.value)));
