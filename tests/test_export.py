@@ -370,6 +370,8 @@ def test_every_figure_of_the_page_is_a_file_that_stands_alone(results: dict[str,
         for name in (
             "declared-contrasts",
             "exploratory-contrasts-uncorrected",
+            "the-gain-of-each-arm-over-the-lower-ones",
+            "the-difference-from-near-to-far",
             "decisions-follows_first_fact-by-arm-own-format",
             "competence-of-the-trained-arms",
         )
