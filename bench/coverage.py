@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,17 +59,31 @@ class World:
         return float(expit(logit(rate) + spread * nodes) @ weights / weights.sum())
 
 
-def fit(treated: Right, control: Right, sizes: NDArray[np.int64], rng: np.random.Generator) -> two_way.Fit:
-    """What a contrast of two arms fits, from their right answers and the items of each family, shape (families, 1)."""
-    seeds = treated.shape[-1]
-    cells = (treated - control) / sizes
+def fit(
+    arms: Sequence[Right], weights: Sequence[float], sizes: NDArray[np.int64], rng: np.random.Generator
+) -> two_way.Fit:
+    """What a contrast fits to a weighted sum of arms, from right answers and items, shape (families, 1)."""
+    cells = sum(weight * arm for weight, arm in zip(weights, arms, strict=True)) / sizes
+    seeds = cells.shape[-1]
     if seeds >= MINIMUM_SEEDS:
         return two_way.fit(cells)
-    both = rng.hypergeometric(treated, sizes - treated, control)  # right in both arms, by chance
-    gained, lost = ((one - both).sum(axis=(1, 2)) for one in (treated, control))
-    same = sizes.sum() * seeds - gained - lost
-    variance = two_way.item_variance(np.array([-1.0, 0.0, 1.0]), np.stack([lost, same, gained], axis=-1))
+    patterns = np.array(list(itertools.product((0, 1), repeat=len(arms))))
+    variance = two_way.item_variance(patterns @ np.array(weights), tally(arms, sizes, rng))
     return two_way.fit(cells, two_way.from_items(variance, np.repeat(sizes, seeds, axis=1)))
+
+
+def tally(arms: Sequence[Right], sizes: NDArray[np.int64], rng: np.random.Generator) -> Right:
+    """How many items show each pattern of right and wrong over the arms, drawn by chance, shape (draws, patterns)."""
+    groups = [np.broadcast_to(sizes, arms[0].shape)]
+    for arm in arms:
+        left, others, split = arm, np.broadcast_to(sizes, arm.shape), []
+        for group in groups:
+            others = others - group
+            right = rng.hypergeometric(group, others, left)
+            split += [group - right, right]
+            left = left - right
+        groups = split
+    return np.stack([group.sum(axis=(1, 2)) for group in groups], axis=-1)
 
 
 def measured(world: World, low: float, high: float, draws: int, rng: np.random.Generator) -> tuple[float, ...]:
@@ -77,14 +92,15 @@ def measured(world: World, low: float, high: float, draws: int, rng: np.random.G
     foot, again, control, why = (world.arm(rate, draws, rng) for rate in (low, low, between, high))
     gain, part = (world.truth(high) - world.truth(rate) for rate in (low, between))
 
-    alarms = called(fit(again, foot, world.sizes, rng))
-    fitted = fit(why, foot, world.sizes, rng)
+    alarms = called(fit((again, foot), (1, -1), world.sizes, rng))
+    fitted = fit((why, foot), (1, -1), world.sizes, rng)
     half = two_way.half_width(fitted, LEVEL)
     claimed = ~two_way.degenerate(fitted)
     missed = np.abs(fitted.mean - gain) > half
     alike = two_way.p_equivalence(fitted, gain) < 1 - LEVEL
 
-    ratio = two_way.fit((why - control - part / gain * (why - foot)) / world.sizes)
+    share = part / gain
+    ratio = fit((why, control, foot), (1 - share, -1, share), world.sizes, rng)  # (why - control) - share (why - foot)
     shown = claimed & (fitted.mean - half > 0)
     strayed = np.abs(ratio.mean) > two_way.half_width(ratio, LEVEL)
     return (
@@ -105,7 +121,7 @@ def lopsided(families: int, seeds: int, items: int, draws: int, rng: np.random.G
     moved = np.where(rng.random((draws, families, 1)) < 0.2, 0.4, -0.1) / 2
     shape = draws, families, seeds
     treated, control = (rng.binomial(items, np.broadcast_to(0.5 + one, shape)) for one in (moved, -moved))
-    return called(fit(treated, control, np.full((families, 1), items), rng))
+    return called(fit((treated, control), (1, -1), np.full((families, 1), items), rng))
 
 
 def worlds(families: int, seeds: int, items: tuple[int, ...]) -> list[World]:
