@@ -71,7 +71,7 @@ class World:
 def fit(
     arms: Sequence[Right], weights: Sequence[float], sizes: NDArray[np.int64], simulation: Simulation
 ) -> two_way.Fit:
-    """What a contrast fits to a weighted sum of arms, from right answers and items, shape (families, 1)."""
+    """What a contrast fits to a weighted sum of arms, from their right answers; sizes: items, shape (families, 1)."""
     cells = sum(weight * arm for weight, arm in zip(weights, arms, strict=True)) / sizes
     seeds = cells.shape[-1]
     if seeds >= MINIMUM_SEEDS or simulation.textbook:
