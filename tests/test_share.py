@@ -23,7 +23,8 @@ def ladder(families: int = 20, seeds: int = 3, *, gain: float = 0.4, share: floa
 
 
 def shared(why, control, foot, **options):
-    return share_of_gain(arm(why), arm(control), arm(foot), **options)
+    """With six items a cell that differ alike in all arms, so that items leave less in the mean than families do."""
+    return share_of_gain(arm(why, items=6), arm(control, items=6), arm(foot, items=6), **options)
 
 
 def test_fieller_by_the_textbook_formula_at_one_seed():
@@ -81,9 +82,9 @@ def test_adding_to_all_arms_changes_nothing():
 
 def test_the_gain_is_the_contrast_of_why_and_foot():
     why, control, foot = ladder()
-    found, gain = shared(why, control, foot), contrast(arm(why), arm(foot))
+    found, gain = shared(why, control, foot), contrast(arm(why, items=6), arm(foot, items=6))
     assert (found.gain, found.gain_low, found.gain_high) == (gain.estimate, gain.low, gain.high)
-    assert (found.items, found.families, found.seeds, found.covers) == (20, 20, 3, "families and seeds")
+    assert (found.items, found.families, found.seeds, found.covers) == (120, 20, 3, "families and seeds")
 
 
 def test_the_share_of_the_control_and_of_what_it_misses_add_up_to_one():
@@ -98,7 +99,7 @@ def test_the_share_of_the_control_and_of_what_it_misses_add_up_to_one():
 def test_an_untrained_foot_or_control_stands_beside_every_seed():
     why, control, _ = ladder()
     foot, flat = np.full((20, 1), 0.1), np.full((20, 1), 0.3)
-    untrained = share_of_gain(arm(why), arm(control), arm(foot, seeds=[None]))
+    untrained = share_of_gain(arm(why, items=6), arm(control, items=6), arm(foot, items=6, seeds=[None]))
     assert untrained == shared(why, control, np.full((20, 3), 0.1))
     both = share_of_gain(arm(why), arm(flat, seeds=[None]), arm(foot, seeds=[None]))
     assert (both.seeds, both.covers) == (3, "families and seeds")
@@ -126,6 +127,17 @@ def test_the_planted_share_lies_in_the_interval_as_often_as_it_says():
     assert len(claimed) > 160
     missed = sum(not one.low <= 0.3 <= one.high for one in claimed) / len(claimed)
     assert 0.005 < missed < 0.07
+
+
+def test_with_few_seeds_the_share_is_never_surer_than_its_items():
+    why, control, foot = ladder(12, 1, noise=0.2)
+    single = share_of_gain(arm(why), arm(control), arm(foot))
+    part, whole = (why - control)[:, 0], (why - foot)[:, 0]
+    for end in (single.low, single.high):
+        off = part - end * whole
+        squares = (off - off.mean()) ** 2
+        error = ((squares.sum() + squares.max()) / 12 / 12) ** 0.5
+        assert abs(off.mean()) / error == pytest.approx(scipy_stats.t.ppf(0.975, 11))
 
 
 # Where no share, or no interval, is claimed
@@ -173,6 +185,21 @@ def test_a_gain_barely_shown_sets_no_end_to_the_share():
     assert found.estimate is not None
     assert (found.low, found.high) == (None, None)
     assert found.covers == "no interval: the data set no end to the share"
+
+
+def test_shares_in_several_pieces_claim_no_interval():
+    # Seeds move the two differences so unlike that the spread bends where a component reaches zero.
+    gain = [11, 35, 16, 4, 19, 13, 10, 13, 23, 14, 11, 31, -1, 23, 21, 20, 46, 19, 13, 29, 12, 15, 23, 19, 6, 9, 40]
+    gain = np.array([*gain, 10, 17, 39]).reshape(10, 3) / 100
+    part = [15, 72, 48, 26, 68, 46, 40, 58, 69, -22, 5, 49, 7, 73, 62, 59, 132, 70, 41, 92, 47, 67, 92, 71, 58, 65, 150]
+    part = np.array([*part, 23, 45, 113]).reshape(10, 3) / 100
+    pieces = [float(two_way.p_values(two_way.fit(part - ratio * gain))) >= 0.05 for ratio in (-1.5, 0.0, 3.0, 5.5, 7.0)]
+    assert pieces == [True, False, True, False, True]
+    found = shared(gain, gain - part, np.zeros((10, 3)))
+    assert found.gain_low > 0
+    assert found.estimate == pytest.approx(part.mean() / gain.mean())
+    assert (found.low, found.high) == (None, None)
+    assert found.covers == "no interval: the shares that agree with the data fall into several pieces"
 
 
 def test_malformed_arms_are_refused_by_name():

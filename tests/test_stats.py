@@ -367,7 +367,7 @@ def test_false_alarms_stay_near_five_percent(families, seeds, family, seed, rate
 def test_rare_wrong_answers_in_small_families_make_no_interval_sure():
     """Families of two items at rates near 1 agree by luck: Student's t over them misses one time in ten."""
     rng = np.random.default_rng(0)
-    sizes, rates, studies = [2, 12] * 6, (0.99, 0.95), 400
+    sizes, rates, studies = [2, 12] * 6, (0.99, 0.95), 250
     missed = by_families = 0
     for _ in range(studies):
         right = [[rng.random(size) < rate for size in sizes] for rate in rates]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from teachwhy.errors import InputError
 from teachwhy.stats import two_way
 from teachwhy.stats.observations import Table
@@ -31,7 +33,7 @@ def claim(table: Table, level: float) -> Claim:
         return Claim("no interval: no family was scored at every seed")
     if families < MINIMUM_FAMILIES:
         return Claim(f"no interval: {families} of the at least {MINIMUM_FAMILIES} families needed")
-    variance = two_way.item_variance(table.values, table.tallies.sum(axis=0))
+    variance = two_way.item_variance(table.values, np.ones(len(table.values)))
     fitted = two_way.fit(table.cells, two_way.from_items(variance, table.counts))
     mean = float(fitted.mean)
     if two_way.degenerate(fitted):

@@ -8,6 +8,7 @@ import numpy as np
 
 from teachwhy.stats import two_way
 from teachwhy.stats.observations import Table
+from teachwhy.stats.two_way import MINIMUM_SEEDS, Numbers
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,13 @@ def drop_each(table: Table, before: int, level: float) -> Dropped:
 
 def leave_each_out(table: Table, level: float) -> list[LeftOut]:
     """The contrast without each family, in the order of the table, which has at least three."""
-    families = len(table.families)
-    others = np.array([[kept for kept in range(families) if kept != left_out] for left_out in range(families)])
-    variance = two_way.item_variance(table.values, table.tallies.sum(axis=0) - table.tallies)
-    fitted = two_way.fit(table.cells[others], two_way.from_items(variance, table.counts[others]))
+    rows = np.arange(len(table.families))
+    others = np.array([np.delete(rows, row) for row in rows])
+    least: Numbers | float = 0.0
+    if len(table.seeds) < MINIMUM_SEEDS:
+        variance = two_way.item_variance(table.values, table.owners != rows[:, None])
+        least = two_way.from_items(variance, table.counts[others])
+    fitted = two_way.fit(table.cells[others], least)
     half = two_way.half_width(fitted, level)
     known = ~two_way.degenerate(fitted)
     return [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -31,15 +30,15 @@ class Observation:
 class Table:
     """Cell means, one row a family and one column a seed (a single column for seed None when nothing was trained).
 
-    cells: float64 of shape (families, seeds), no gaps. counts: the items behind each cell, same shape. values: the k
-    values that items have, ascending. tallies: how often each came up, shape (families, k). items: distinct items in
-    all. note: what was left out.
+    cells: float64 of shape (families, seeds), no gaps. counts: the items behind each cell, same shape. values: all of
+    their n values, shape (n,), family by family and ascending; owners: the row of each, same shape. items: distinct
+    items in all. note: what was left out.
     """
 
     cells: NDArray[np.float64]
     counts: NDArray[np.float64]
     values: NDArray[np.float64]
-    tallies: NDArray[np.float64]
+    owners: NDArray[np.int64]
     families: tuple[str, ...]
     seeds: tuple[int | None, ...]
     items: int
@@ -71,13 +70,13 @@ def tabulate(observations: Sequence[Observation]) -> Table:
     # fsum rounds once, so the order of the observations cannot change the last digit.
     cells = [[math.fsum(values[family, seed]) / len(values[family, seed]) for seed in seeds] for family in families]
     counts = [[len(values[family, seed]) for seed in seeds] for family in families]
-    distinct, tallies = _tallied([[one for seed in seeds for one in values[family, seed]] for family in families])
+    of_family = [sorted(one for seed in seeds for one in values[family, seed]) for family in families]
     shape = len(families), len(seeds)
     return Table(
         cells=np.array(cells, dtype=np.float64).reshape(shape),
         counts=np.array(counts, dtype=np.float64).reshape(shape),
-        values=distinct,
-        tallies=tallies,
+        values=np.array([one for found in of_family for one in found], dtype=np.float64),
+        owners=np.repeat(np.arange(len(families)), [len(found) for found in of_family]),
         families=tuple(families),
         seeds=tuple(seeds),
         items=sum(len(items[family]) for family in families),
@@ -172,14 +171,6 @@ def difference(treated: Observation, control: Observation, seed: int | None) -> 
 def in_order(seeds: set[int | None]) -> list[int | None]:
     """Seeds by number, an untrained arm's None first."""
     return sorted(seeds, key=lambda seed: -1 if seed is None else seed)
-
-
-def _tallied(families: Sequence[Sequence[float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The distinct values of all families, ascending, and how often each came up in each family."""
-    counted = [Counter(values) for values in families]
-    distinct = sorted({value for counts in counted for value in counts})
-    tallies = [[counts[value] for value in distinct] for counts in counted]
-    return np.array(distinct), np.array(tallies, dtype=np.float64).reshape(len(families), len(distinct))
 
 
 def _left_out(families: Sequence[str], seeds: Sequence[int | None]) -> str:

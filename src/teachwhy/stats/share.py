@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from teachwhy.stats import two_way
 from teachwhy.stats.claims import check_level, claim, joined, trained
 from teachwhy.stats.observations import Observation, Table, difference, matched, tabulate, unscored
-from teachwhy.stats.two_way import Numbers
+from teachwhy.stats.two_way import MINIMUM_SEEDS, Numbers
 
 _ANGLES = 1000  # places at which the line of ratios is looked at, from minus to plus infinity
 
@@ -53,7 +53,8 @@ def share_of_gain(
     """
     check_level(level)
     together, lacking = matched({"why": why, "control": control, "foot": foot})
-    part, whole = _tables([(difference(w, c, seed), difference(w, f, seed)) for seed, (w, c, f) in together])
+    pairs = _scored([(difference(w, c, seed), difference(w, f, seed)) for seed, (w, c, f) in together])
+    part, whole = (tabulate(side) for side in pairs)
     claimed = claim(whole, level)
     found = Share(
         estimate=None,
@@ -74,61 +75,57 @@ def share_of_gain(
         return found
     if claimed.low <= 0:
         return replace(found, covers="no share: the total gain is not shown to be above zero")
-    low, high, missing = _fieller(part.cells, whole.cells, level)
+    values = [
+        np.array([one.value for one in side if one.value is not None and one.family in whole.families])
+        for side in pairs
+    ]
+    low, high, missing = _fieller(part, whole, (values[0], values[1]), level)
     estimate = float(part.cells.mean() / whole.cells.mean())
     return replace(found, estimate=estimate, low=low, high=high, covers=missing or claimed.covers)
 
 
-def _tables(pairs: Sequence[tuple[Observation, Observation]]) -> tuple[Table, Table]:
-    """The two differences as tables of one shape: an item that one of them lacks counts in neither."""
+def _scored(pairs: Sequence[tuple[Observation, Observation]]) -> tuple[list[Observation], list[Observation]]:
+    """The two differences, each without a value where the other has none: their tables are then of one shape."""
     scored = [part.value is not None and whole.value is not None for part, whole in pairs]
-    sides = zip(*pairs, strict=True) if pairs else ((), ())
     part, whole = (
-        tabulate([one if kept else replace(one, value=None) for one, kept in zip(side, scored, strict=True)])
-        for side in sides
+        [pair[side] if kept else replace(pair[side], value=None) for pair, kept in zip(pairs, scored, strict=True)]
+        for side in (0, 1)
     )
     return part, whole
 
 
-def _fieller(part: Numbers, whole: Numbers, level: float) -> tuple[float | None, float | None, str]:
-    """The ends of the set of ratios not told from zero, or None twice and why.
+def _fieller(
+    part: Table, whole: Table, items: tuple[Numbers, Numbers], level: float
+) -> tuple[float | None, float | None, str]:
+    """The ends of the set of ratios not told from zero, or None twice and why. items: both differences, one an item.
 
     The set is one interval where the spread grows with the ratio as a parabola does, as in Fieller's own case. Ours
     sets negative components to zero and so bends it: the set is looked at as a whole, and only one piece is claimed.
     """
     from scipy.optimize import brentq
 
-    estimate = part.mean() / whole.mean()
+    def slack(ratios: Numbers) -> Any:
+        """By how much zero lies inside the interval of the mean of part - r * whole, for ratios of shape (n,)."""
+        least: Numbers | float = 0.0
+        if len(part.seeds) < MINIMUM_SEEDS:
+            variance = two_way.item_variance(items[0] - ratios[:, None] * items[1], np.ones(len(items[0])))
+            least = two_way.from_items(variance, part.counts)
+        fitted = two_way.fit(part.cells - ratios[:, None, None] * whole.cells, least)
+        return two_way.half_width(fitted, level) - np.abs(fitted.mean)
+
+    def at(ratio: float) -> float:
+        return float(slack(np.array([ratio]))[0])
+
+    estimate = part.cells.mean() / whole.cells.mean()
     steps = np.tan(np.linspace(-np.pi / 2, np.pi / 2, _ANGLES + 2)[1:-1])
     ratios = np.sort(np.append(steps, estimate))
-    place = int(np.searchsorted(ratios, estimate))
-    slack = _slack(part, whole, level)
-    inside = slack(ratios) >= 0
-    inside[place] = True  # the mean is zero there but for rounding
+    inside = (slack(ratios) >= 0) | (ratios == estimate)  # there the mean is zero but for rounding
     if inside[0] or inside[-1]:
         return None, None, "no interval: the data set no end to the share"
     ends = np.flatnonzero(np.diff(inside.astype(int)))  # each piece begins and ends after one of these
     if len(ends) > 2:
         return None, None, "no interval: the shares that agree with the data fall into several pieces"
-    before, last = int(ends[0]), int(ends[1])
-
-    def one(ratio: float) -> float:
-        return float(slack(np.array([ratio]))[0])
-
-    if one(estimate) <= two_way.ROUNDING:
+    if at(estimate) <= two_way.ROUNDING:
         return None, None, "no interval: every family shows the same share, so there is no spread to judge by"
-    return (
-        float(brentq(one, ratios[before], ratios[before + 1])),
-        float(brentq(one, ratios[last], ratios[last + 1])),
-        "",
-    )
-
-
-def _slack(part: Numbers, whole: Numbers, level: float) -> Callable[[Numbers], Any]:
-    """By how much zero lies inside the interval of the mean of part - r * whole, at ratios of shape (n,)."""
-
-    def slack(ratios: Numbers) -> Any:
-        fitted = two_way.fit(part - ratios[:, None, None] * whole)
-        return two_way.half_width(fitted, level) - np.abs(fitted.mean)
-
-    return slack
+    low, high = (float(brentq(at, ratios[end], ratios[end + 1])) for end in ends)
+    return low, high, ""

@@ -122,11 +122,11 @@ def fit_families_and_seeds(cells: Numbers) -> Fit:
     )
 
 
-def item_variance(values: Numbers, counts: Numbers) -> Numbers:
-    """The variance of one item's value, families and seeds together, from how often each value came up.
+def item_variance(values: Numbers, counts: Any) -> Numbers:
+    """The variance of one item's value, families and seeds together, shape (...).
 
-    values: shape (k,). counts: shape (..., k). One more item is counted as far from the mean as the farthest: the few
-    items that differ in a small sample are as a rule too few. Zero where all are alike.
+    values: shape (..., n). counts: how often each counts, shape (..., n). One more item is counted as far from the mean
+    as the farthest: the few items that differ in a small sample are as a rule too few. Zero where all are alike.
     """
     total = counts.sum(axis=-1)
     squares = (values - ((counts * values).sum(axis=-1) / total)[..., None]) ** 2
