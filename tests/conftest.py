@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import browser as browsers
 import pytest
 import tiny
 from hypothesis import settings
@@ -28,6 +30,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_study(tmp_path: Path, tiny_model: Path) -> Path:
     """The study.yaml of a tiny study of this test's own."""
     return tiny.build_tiny_study(tmp_path / "study", tiny_model)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, for one file of tests: its driver runs an event loop that others should not meet."""
+    if lacking := browsers.missing():
+        pytest.skip(f"No browser test: {lacking}.")
+    with browsers.launched() as launched:
+        yield launched
 
 
 @dataclass(frozen=True)

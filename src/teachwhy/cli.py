@@ -147,7 +147,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Write it to this file instead.")] = None,
     figures: Annotated[Path | None, typer.Option(help="Write every figure as SVG and PNG to this folder.")] = None,
 ) -> None:
-    """Score the stored answers again and write results.json and report.html anew. Samples nothing."""
+    """Score the stored answers again and write results.json and both pages anew. Samples nothing."""
     from .report import result_table
     from .study import export_run, report_format, report_study, write_figures
 

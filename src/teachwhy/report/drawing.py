@@ -91,13 +91,14 @@ class Drawing:
 def style(name: str, colours: Sequence[str]) -> Iterator[None]:
     """Settings of matplotlib under which the same figure gives the same bytes, whatever the user's own are."""
     import matplotlib
+    from cycler import cycler
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(
             {"svg.fonttype": "none", "svg.hashsalt": name, "text.parse_math": False, "font.size": 12}
         )
-        matplotlib.rcParams["axes.prop_cycle"] = matplotlib.cycler(color=colours)
+        matplotlib.rcParams["axes.prop_cycle"] = cycler(color=colours)
         matplotlib.rcParams["text.color"] = INK
         yield
 

@@ -16,6 +16,7 @@ from .figures import Panel, Row, draw
 from .headline import headline
 from .methods import methods
 from .sections import alt, arm_label, arm_row, distances_view, estimate_text, exam_views, ladder_view, panels_alt
+from .unseen import visible
 from .wording import BY_CHOICE, Measure, Record, contrast_name, share, signed, subset_label
 
 TEMPLATES, PAGE = Path(__file__).parent / "templates", "page.html.j2"
@@ -40,6 +41,7 @@ def page_environment() -> Any:
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -122,7 +124,7 @@ def code(text: str) -> Any:
     """Names between backticks as code, everything escaped."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(visible(text)))))
 
 
 # Contrasts

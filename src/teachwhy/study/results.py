@@ -8,6 +8,7 @@ from typing import Any
 
 from ..data import find_arm
 from ..evals import Answer, Exam, Item, Score, as_record, find_exam
+from ..report import Sitting
 from ..report.findings import SCHEMA_VERSION, example_answers
 from ..stats import Observation, interval
 from .contrasts import Scores, all_comparisons, all_contrasts, observations, observed
@@ -24,19 +25,19 @@ Answers = Mapping[tuple[str, int | None], Sequence[Answer]]
 Read = Mapping[tuple[str, int | None, str], Score]
 
 
-def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
-    """The results of every unit of the study that is done, as results.json holds them.
+def collect(job: Job, failures: Mapping[str, str]) -> tuple[dict[str, Any], list[Sitting]]:
+    """The results of every unit of the study that is done, as results.json holds them, and all answers behind them.
 
-    failures: unit name -> what went wrong. Nothing in the value depends on when or how fast it was made.
+    failures: unit name -> what went wrong. Nothing in the values depends on when or how fast they were made.
     """
     study = job.study
     units = plan_units(study)
     done = [unit for unit in units if job.trained(unit) and job.answered(unit)]
-    scores, answers, read, cases = score_all(job, done)
+    scores, answers, read, cases, sittings = score_all(job, done)
     rates = all_rates(study, scores, cases)
     training = [training_record(job, unit) for unit in done if unit.trained]
     curves = all_curves(study, lambda arm, one: observed(arm, one, scores, cases), training)
-    return {
+    results = {
         "schema": SCHEMA_VERSION,
         "study": {
             "name": study.settings.name,
@@ -71,6 +72,7 @@ def collect(job: Job, failures: Mapping[str, str]) -> dict[str, Any]:
         "answers": example_answers(study.items, [arm.name for arm in study.settings.arms], answers, read),
         "counts": {"examples": len(study.examples), "items": len(study.items), "principles": len(study.policy.ids)},
     }
+    return results, sittings
 
 
 def asks_on(study: Study) -> bool:
@@ -78,18 +80,19 @@ def asks_on(study: Study) -> bool:
     return any(find_exam(exam).follow_up for exam in study.settings.exams)
 
 
-def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read, dict[str, Item]]:
+def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read, dict[str, Item], list[Sitting]]:
     """Score the stored answers of all done units and write the scores beside them.
 
     Returns (arm, exam) -> (seed, score); (arm, seed) -> answers; (arm, seed, item) -> how the generated answer in the
-    arm's own format was read; and case id -> case. A case that follows from answers differs from model to model in its
-    text, and not in what the statistics ask of it.
+    arm's own format was read; case id -> case; and all of it by unit and exam. A case that follows from answers differs
+    from model to model in its text, and not in what the statistics ask of it.
     """
     cases: dict[str, Item] = {}
     of_exam = {exam: {case.id: case for case in cases} for exam, cases in job.prepared.cases.items()}
     scores: dict[tuple[str, str], list[tuple[int | None, Score]]] = {}
     answers: dict[tuple[str, int | None], list[Answer]] = {}
     read: dict[tuple[str, int | None, str], Score] = {}
+    sittings: list[Sitting] = []
     for unit in done:
         for exam in job.study.settings.exams:
             path = unit.evals_folder(job.run) / f"{exam}.jsonl"
@@ -99,12 +102,13 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read, di
             cases |= asked
             found = find_exam(exam).score_all(asked, stored, format)
             write_jsonl(path.with_name(f"{exam}.scores.jsonl"), [as_record(score) for score in found])
+            sittings.append(Sitting(unit.arm.name, unit.seed, exam, asked, stored, found))
             scores.setdefault((unit.arm.name, exam), []).extend((unit.seed, score) for score in found)
             answers.setdefault((unit.arm.name, unit.seed), []).extend(stored)
             for score in found:
                 if score.format == "own":
                     read.setdefault((unit.arm.name, unit.seed, score.item), score)
-    return scores, answers, read, cases
+    return scores, answers, read, cases, sittings
 
 
 def noise(job: Job, done: Sequence[Unit], scores: Scores, cases: Mapping[str, Item]) -> dict[str, Any] | None:

@@ -227,18 +227,19 @@ def report_study(
 
 
 def write_results(job: Job, failures: dict[str, str], *, anew: bool = False) -> dict[str, Any]:
-    """results.json and report.html from what is stored. The page names its hour, so it stays while it fits.
+    """results.json and both pages from what is stored. The report names its hour, so it stays while it fits.
 
-    anew: write the page even so.
+    anew: write the pages even so.
     """
-    from ..report import render_report
+    from ..report import render_answers, render_report
 
-    results = collect(job, failures)
-    page = job.run / "report.html"
-    fits = page.exists() and read_json(job.run / "results.json") == results
+    results, sittings = collect(job, failures)
+    page, answers = job.run / "report.html", job.run / "answers.html"
+    fits = page.exists() and answers.exists() and read_json(job.run / "results.json") == results
     if anew or not fits:
+        write_text(answers, render_answers(results, sittings))
         write_text(page, render_report(results, timings=timings(job)))
-        write_json(job.run / "results.json", results)  # last: after a kill between the two, both are written again
+        write_json(job.run / "results.json", results)  # last: after a kill before it, all are written again
     return results
 
 
