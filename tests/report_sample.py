@@ -81,6 +81,16 @@ def sample_results() -> dict[str, Any]:
         "arms": arms,
         "contrasts": contrasts,
         "comparisons": comparisons(contrasts),
+        "registration": {
+            "state": "registered before the run",
+            "registered": "2026-11-20 09:00:00 UTC",
+            "decision_rule": "A difference counts as shown where its interval excludes zero after Holm",
+            "changed": [],
+            "contrasts": ["declared before the run"] * sum(contrast["declared"] for contrast in contrasts),
+            "dropped": 0,
+            "runs_before": 0,
+            "quick_runs_before": 0,
+        },
         "sections": [
             {"exam": "decisions", "title": "Decisions", "about": "", "shown": [], "planes": [], "place": "decisions"}
         ],

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from ..data import faults
-from . import wording
+from . import registered, wording
 from .markdown import bullets, code, fenced, inline, lines, one_line, plain, table
 from .methods import methods
 from .page import drawings, fingerprints, matching
@@ -74,10 +74,11 @@ def verdicts(results: Record) -> list[str]:
 
 def contrasts(results: Record) -> list[str]:
     blocks = ["## Contrasts", wording.WHAT_A_CONTRAST_IS]
-    for declared, title in ((True, "Declared before the run"), (False, "Exploratory, uncorrected")):
+    for declared, title in ((True, registered.title(results)), (False, "Exploratory, uncorrected")):
         found = [contrast for contrast in results["contrasts"] if contrast["declared"] is declared]
         if found:
-            blocks += [f"### {title}", contrast_table(found)]
+            said = [inline(" ".join(registered.sentences(results)))] if declared else []
+            blocks += [f"### {title}", *filter(None, said), contrast_table(found)]
     return blocks if len(blocks) > 2 else []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .registered import sentences
 from .wording import MINUS, Record, format_label, level_text, share, subset_label
 
 SHORT_HASH = 12
@@ -20,7 +21,7 @@ def methods(results: Record) -> str:
         [study(results), left_out(results), unfinished(results), examples(results)],
         [twins(results), places(results), no_twins(results), recipe(results), amount(results), seeds(results)],
         [exams(results), judge(results)],
-        [pairing(results), *intervals(results), declared(results), corrected(results)],
+        [pairing(results), *intervals(results), declared(results), corrected(results), *sentences(results)],
         [machine(results), stamps(results)],
     ]
     joined = [" ".join(sentence for sentence in sentences if sentence) for sentences in paragraphs]

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from ..data import ARM_PROPERTIES, as_table
-from . import drawing, figures, wording
+from . import drawing, figures, registered, wording
 from .drawing import Drawing
 from .figures import Panel, Row, draw
 from .headline import headline
@@ -79,6 +79,9 @@ def view(results: Record, timings: Record) -> dict[str, Any]:
         "warnings": wording.warnings(results),
         "verdicts": [wording.verdict(contrast, results) for contrast in declared],
         "contrasts": contrast_groups(results, declared, exploratory, drawn),
+        "declared_title": registered.title(results),
+        "registration": registered.sentences(results),
+        "registered": registered.of_contrasts(results),
         "ladder": ladder_view(results, drawn),
         "distances": distances_view(results, drawn),
         "sections": exam_views(full, drawn),
