@@ -150,10 +150,15 @@ def style(name: str, colours: Sequence[str]) -> Iterator[None]:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(
-            {"svg.fonttype": "none", "svg.hashsalt": name, "text.parse_math": False, "font.size": 12}
+            {
+                "svg.fonttype": "none",
+                "svg.hashsalt": name,
+                "text.parse_math": False,
+                "font.size": 12,
+                "text.color": INK,
+                "axes.prop_cycle": f"cycler(color={list(colours)})",
+            }
         )
-        matplotlib.rcParams["axes.prop_cycle"] = matplotlib.cycler(color=colours)
-        matplotlib.rcParams["text.color"] = INK
         yield
 
 
