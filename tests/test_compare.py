@@ -281,6 +281,8 @@ def test_what_cannot_be_compared_is_refused(teachwhy, tmp_path, small) -> None:
     assert_refused(teachwhy("compare", run, broken, *out), "not JSON", str(broken))
     (broken / "results.json").write_text("[1]")
     assert_refused(teachwhy("compare", run, broken, *out), "not the results.json of a run", str(broken))
+    (broken / "results.json").write_text(json.dumps(small | {"half": "\ud800"}))
+    assert_refused(teachwhy("compare", run, broken, *out), "not whole", str(broken))
     for key in ("contrasts", "arms", "competence", "metrics", "checks", "counts", "model"):
         part = {name: value for name, value in small.items() if name != key}
         (broken / "results.json").write_text(json.dumps(part))

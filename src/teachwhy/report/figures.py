@@ -203,14 +203,14 @@ def marks_in_words(panels: Sequence[Panel], axis: Axis, level: float | None) -> 
     rows = [row for panel in panels for row in panel.rows]
     of_level = f"{level_text(level)} " if level else ""
     found = {
-        f"\u25a0 estimate with its {of_level}interval": any(row.low is not None for row in rows),
-        "\u25c7 estimate without an interval": any(
+        f"■ estimate with its {of_level}interval": any(row.low is not None for row in rows),
+        "◇ estimate without an interval": any(
             row.low is None and row.value is not None and not row.mark for row in rows
         ),
-        "\u25cb each seed": any(row.seeds for row in rows),
+        "○ each seed": any(row.seeds for row in rows),
         "| each family": any(row.families for row in rows),
-        "\u25a0 at or above the dashed line": any(row.mark == "square" for row in rows),
-        "\u2715 below it": any(row.mark == "cross" for row in rows),
+        "■ at or above the dashed line": any(row.mark == "square" for row in rows),
+        "✕ below it": any(row.mark == "cross" for row in rows),
         "right of the dashed line the first arm scores higher": axis.line == 0,
     }
     return "; ".join(words for words, holds in found.items() if holds) + "."
