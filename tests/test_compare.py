@@ -129,10 +129,10 @@ def test_warnings_of_each_run_are_carried_along(small, large) -> None:
         side.update(estimate=0.51, low=0.4, high=0.6)
     page = page_of(small, large)
     of_large = text_of(page[page.index("</span> 2: SmolLM2") : page.index('id="differences"')])
-    first_table = text_of(page[: page.index("</table>")])
+    at_first = text_of(page[: page.index("<nav")])
     for notice in wording.warnings(large):
         assert notice.title in of_large
-        assert f"▲ {notice.title}" in first_table
+        assert notice.title in at_first
         assert all(point.replace("`", "") in of_large for point in notice.points)
     assert len(wording.warnings(large)) == 6
     marks = "quick run, not finished, below floor, at chance"
@@ -281,6 +281,8 @@ def test_what_cannot_be_compared_is_refused(teachwhy, tmp_path, small) -> None:
     assert_refused(teachwhy("compare", run, broken, *out), "not JSON", str(broken))
     (broken / "results.json").write_text("[1]")
     assert_refused(teachwhy("compare", run, broken, *out), "not the results.json of a run", str(broken))
+    (broken / "results.json").write_text(json.dumps(small | {"half": "\ud800"}))
+    assert_refused(teachwhy("compare", run, broken, *out), "not whole", str(broken))
     for key in ("contrasts", "arms", "competence", "metrics", "checks", "counts", "model"):
         part = {name: value for name, value in small.items() if name != key}
         (broken / "results.json").write_text(json.dumps(part))

@@ -223,7 +223,6 @@ def view(runs: Sequence[ComparedRun]) -> dict[str, Any]:
         "figures_drawn": drawn,
         "unlike": unlike(runs),
         "warnings": [(run, notices) for run, notices in noticed if notices],
-        "beware": {run.label: [notice.title for notice in notices] for run, notices in noticed},
         "comparisons": [comparison_view(one, number, axis, drawn) for number, one in enumerate(found)],
         "differing": differing,
         "alike": alike,

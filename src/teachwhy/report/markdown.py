@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 # Characters that are not seen but change what is: controls, and those that turn the direction of a text.
-UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 MARKUP = re.compile(r"[\\`*_\[\]|~$]")
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 AT_START = re.compile(r"^(\d{1,9})?(?=(?(1)[.)]|[-+#]+)(?:\s|$)|[-=]{2,})")

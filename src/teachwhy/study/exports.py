@@ -14,8 +14,6 @@ from .run import Run
 
 RESULTS = "results.json"
 WRITE_AGAIN = "`teachwhy report STUDY` writes it again from the stored answers."
-
-
 FORMATS = ("html", "md", "json", "csv")
 
 
@@ -99,6 +97,7 @@ def read_results(file: Path) -> dict[str, Any]:
 def check_whole(results: dict[str, Any], file: Path) -> None:
     """Refuse results from which the page of one run alone cannot be made."""
     try:
+        json.dumps(results, ensure_ascii=False).encode()  # half a character cannot be written to any page
         comparison_table(labelled([("", results)]))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         missing = f": it lacks {error}" if isinstance(error, KeyError) else ""
