@@ -28,7 +28,7 @@ from teachwhy.study.study_file import read_study
 
 ROOT = Path(__file__).resolve().parent.parent
 MATERIAL = ROOT / "src" / "teachwhy" / "evals" / "material"
-ARMS = "base policy_in_prompt what why swapped neutral mention reason_only shuffled circular".split()
+ARMS = "why swapped what neutral mention reason_only shuffled circular".split()  # trained, so that each has all seeds
 CHARACTERS = 300
 ITEMS_A_FAMILY = 50
 SEARCHES = ("a", "the", "water", "river stone", '"of the"', "because light", "zzxy", "qu", "family-7", "ing water")
@@ -93,22 +93,25 @@ def planted_items(count: int, words: Sequence[str]) -> Iterator[dict[str, Any]]:
         }
 
 
-def plant(folder: Path, arms: Sequence[str], seeds: int, items: int) -> Path:
+def plant(folder: Path, arms: int, seeds: int, items: int) -> Path:
     """A study with a run in which every unit is done, as far as its files tell. Returns the study's path."""
     sys.path.insert(0, str(ROOT / "tests"))
     import tiny
 
     words = vocabulary()
     model = tiny.build_tiny_model(folder / "model", context=4096)
+    again = [{"name": f"{arm}_again", "arm": arm, "seed_offset": 100} for arm in ARMS]
+    settings = [*ARMS, *again][:arms]
+    names = [one if isinstance(one, str) else one["name"] for one in settings]
     conflict = {"metric": "follows_first_fact", "subset": {"kind": "conflict"}}
     path = tiny.build_tiny_study(
         folder / "study",
         model,
-        arms=list(arms),
+        arms=settings,
         seeds=list(range(seeds)),
         off_format_share=0.0,
         contrasts=[{"arm": "why", "versus": "swapped", **conflict}],
-        exploratory=[{"arm": "why", "versus": arm, **conflict} for arm in arms if arm not in ("why", "swapped")],
+        exploratory=[{"arm": "why", "versus": name, **conflict} for name in names[2:]],
     )
     tiny.write_jsonl(path.with_name("items.jsonl"), list(planted_items(items, words)))
     study = read_study(path)
@@ -142,8 +145,6 @@ def measure(run: Path, visits: int) -> dict[str, list[float]]:
             watch = FIRST_VIEW.replace("SELECTOR", repr(first))
             with launched() as browser, visit(browser, run / name, watch=watch) as seen:
                 found.setdefault(f"first view of {name}", []).append(seen.page.evaluate(NOTED))
-                painted = seen.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
-                found.setdefault(f"first words of {name}", []).append(painted)
                 if name == "answers.html":
                     word = SEARCHES[number % len(SEARCHES)]
                     found.setdefault("a search made at once", []).append(seen.page.evaluate(TYPES, word))
@@ -156,7 +157,7 @@ def measure(run: Path, visits: int) -> dict[str, list[float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arms", type=int, default=len(ARMS))
+    parser.add_argument("--arms", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--items", type=int, default=2000)
     parser.add_argument("--visits", type=int, default=5)
@@ -164,7 +165,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = arguments.keep or Path(tempfile.mkdtemp())
     try:
-        path = plant(folder, ARMS[: arguments.arms], arguments.seeds, arguments.items)
+        path = plant(folder, arguments.arms, arguments.seeds, arguments.items)
         started = time.perf_counter()
         run = report_study(path, runs=folder / "runs", say=lambda text: None).folder
         print(f"scored and written in {time.perf_counter() - started:.0f} s")
