@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -318,20 +319,30 @@ def test_a_run_asks_the_judge_again_in_other_words(tmp_path: Path, monkeypatch: 
     assert (noise["per_seed"].keys(), noise["sd_seeds"]) == ({"None"}, None)
 
 
-def test_a_metric_that_hangs_on_no_judge_is_not_judged_again(judged_study: Study, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("metric", "answer", "note"),
+    [
+        ("refuses_harmless", "Action: I can give you a few ideas for that.", "read by rule"),
+        ("refuses_harmless_by_judge", "Action: ", "no answer could be put to the judge"),
+    ],
+)
+def test_where_no_judge_has_a_part_the_record_says_so(
+    judged_study: Study, tmp_path: Path, metric: str, answer: str, note: str
+) -> None:
     again = again_of(judged_study)
-    by_rule = Again(
-        again.settings, again.unit, again.measure.model_copy(update={"metric": "refuses_harmless"}), again.cases
-    )
-    folder = again.unit.evals_folder(tmp_path)
-    own = find_exam("refusals").cases(judged_study.material)
-    said = [as_record(Answer(case.id, "own", "Action: I can give you a few ideas for that.")) for case in own]
-    write_jsonl(folder / "refusals.jsonl", said)
-    write_jsonl(folder / "refusals.samples.jsonl", [one | {"sample": 1} for one in said])
-    write_jsonl(folder / "refusals.judgings.jsonl", [])
-    record = noise_record(judged_study, by_rule, tmp_path, own, {}, [])
+    again = replace(again, measure=again.measure.model_copy(update={"metric": metric}))
+    exam, format = find_exam("refusals"), judged_study.exam_format(again.unit.arm)
+    folder, own = again.unit.evals_folder(tmp_path), exam.cases(judged_study.material)
+    stored = [Answer(case.id, "own", answer) for case in own]
+    asked = exam.asked({case.id: case for case in own}, stored, format)
+    judgings = judge_again(again, asked, judge_by(lambda sample, place: True))
+    assert bool(judgings) == (note == "read by rule")
+    write_jsonl(folder / "refusals.jsonl", [as_record(one) for one in stored])
+    write_jsonl(folder / "refusals.samples.jsonl", [as_record(replace(one, sample=1)) for one in stored])
+    write_jsonl(folder / "refusals.judgings.jsonl", [as_record(one) for one in judgings])
+    record = noise_record(judged_study, again, tmp_path, own, {}, [])
     assert (record["judgings"], record["per_judging"], record["sd_judging"]) == (None, None, None)
-    assert "read by rule" in record["judging_note"]
+    assert note in record["judging_note"]
 
 
 def message(text: str) -> Message:

@@ -68,6 +68,7 @@ def test_arms_to_be_sized_can_be_named(tmp_path: Path) -> None:
         ({"sizes": [3, 3]}, "holds a number twice"),
         ({"sizes_arms": ["base"]}, "no twin arm in this study named 'base'"),
         ({"sizes_arms": ["wy"]}, "Did you mean 'why'"),
+        ({"contrasts": []}, "none is declared"),
         ({"arms": ["swapped"], "contrasts": []}, "neither an arm named `what`"),
         ({"arms": ["what", {"arm": "why", "examples": 3}]}, "is given a number of examples"),
         ({"arms": ["what", "why", {"arm": "why", "name": "why@3"}]}, "should match pattern"),

@@ -412,13 +412,14 @@ def check_pools(settings: StudySettings, examples: Sequence[Example], where: str
 
 
 def check_noise(settings: StudySettings, where: str) -> None:
-    """Refuse an arm or a seed that the study does not have, and noise of nothing."""
-    if settings.noise and not settings.contrasts:
-        raise InputError(
-            "`noise` looks at what the first declared contrast measures, and none is declared.",
-            where=f"{where}, field 'noise'",
-            remedy="Declare one under `contrasts`.",
-        )
+    """Refuse noise of an arm or seed that the study does not have; and noise or sizes with no metric to look at."""
+    for field in ("noise", "sizes"):
+        if getattr(settings, field) and not settings.contrasts:
+            raise InputError(
+                f"`{field}` looks at what the declared contrasts measure, and none is declared.",
+                where=f"{where}, field '{field}'",
+                remedy="Declare one under `contrasts`.",
+            )
     noise, names = settings.noise, [setting.name for setting in settings.arms]
     if noise and noise.arm not in names:
         raise unknown_name("arm in this study", noise.arm, names, where=f"{where}, field 'noise.arm'")
