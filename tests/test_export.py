@@ -377,7 +377,7 @@ def test_every_figure_of_the_page_is_a_file_that_stands_alone(results: dict[str,
         )
         for format in ("svg", "png")
     ]
-    assert len(page.drawings(results)) == 4
+    assert len(page.drawings(results)) == 6
     for name, content in files.items():
         if name.endswith(".png"):
             assert content.startswith(b"\x89PNG")

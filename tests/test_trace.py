@@ -135,7 +135,8 @@ def spread(cells: Cells) -> tuple[float, float] | None:
     seeds = len(table[0])
     if seeds < 3:
         own = [mean(row) for row in table]
-        return (stdev(own) / math.sqrt(families), families - 1) if stdev(own) > 1e-12 else None
+        error = math.sqrt(max(stdev(own) ** 2 / families, least_variance(cells, families * seeds)))
+        return (error, families - 1) if error > 1e-12 else None
     grand = mean(value for row in table for value in row)
     rows = [mean(row) - grand for row in table]
     columns = [mean(row[seed] for row in table) - grand for seed in range(seeds)]
@@ -150,6 +151,15 @@ def spread(cells: Cells) -> tuple[float, float] | None:
     freedom = scaled / spent if spent else math.inf
     freedom = min(max(freedom, min(families, seeds) - 1), (families - 1) * (seeds - 1))
     return math.sqrt(scaled / (families * seeds)), freedom
+
+
+def least_variance(cells: Cells, size: int) -> float:
+    """What items alone leave in the mean; asked for with few seeds."""
+    scored = [[value for value in values.values() if value is not None] for values in cells.values()]
+    values = [value for cell in scored for value in cell]
+    squares = [(value - mean(values)) ** 2 for value in values]
+    variance = (sum(squares) + max(squares)) / len(values) if sum(squares) > 1e-12 else 0.0
+    return variance * mean(1 / len(cell) for cell in scored if cell) / size
 
 
 def limits(cells: Cells, *, cut: bool) -> tuple[float | None, float | None]:
