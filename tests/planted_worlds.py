@@ -14,7 +14,7 @@ from report_sample import sample_results
 from teachwhy.data import find_arm
 from teachwhy.evals import Item, Score
 from teachwhy.policy import Policy
-from teachwhy.study.contrasts import Scores, all_comparisons, all_contrasts
+from teachwhy.study.contrasts import Scores, all_comparisons, all_contrasts, all_shares
 from teachwhy.study.results import all_rates, metric_table, section_table, unscored
 from teachwhy.study.study_file import ContrastSetting, Study, StudySettings
 
@@ -45,6 +45,7 @@ def planted_results(world: World, *, items_a_family: int = 12) -> dict[str, Any]
         "arms": [arm_record(name) for name in ARMS],
         "contrasts": all_contrasts(study, scores, cases),
         "comparisons": all_comparisons(study, scores, cases),
+        "shares": all_shares(study, scores, cases),
         "rates": all_rates(study, scores, cases),
         "competence": [],
         "unscored": unscored(scores),
@@ -86,6 +87,7 @@ def planted_study(world: World, cases: Sequence[Item]) -> Study:
         seeds=list(SEEDS),
         exams=["edge_cases"],
         contrasts=declared,
+        margin=world.margin,
     )
     return Study(Path("study.yaml"), settings, Policy(()), (), tuple(cases))
 

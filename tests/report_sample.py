@@ -91,6 +91,10 @@ def sample_results() -> dict[str, Any]:
             "runs_before": 0,
             "quick_runs_before": 0,
         },
+        "shares": [],
+        "curves": [],
+        "token_saving": [],
+        "noise": None,
         "sections": [
             {"exam": "decisions", "title": "Decisions", "about": "", "shown": [], "planes": [], "place": "decisions"}
         ],

@@ -9,6 +9,7 @@ from planted_worlds import ARMS, World, planted_results
 
 from teachwhy.report import render_report
 from teachwhy.report.headline import headline
+from teachwhy.report.wording import verdict
 
 LOW, HIGH = (0.6, 0.6), (0.9, 0.9)
 
@@ -92,6 +93,44 @@ def test_world_at_chance_says_nothing_about_reasons() -> None:
     state, said = told(World(dict.fromkeys(ARMS, (0.5, 0.5))))
     assert state == "at chance"
     assert "Nothing can be said about reasons" in said
+
+
+def test_margin_makes_no_difference_a_finding() -> None:
+    world = World(only(), margin=0.15)
+    state, said = told(world)
+    assert state == "alike"
+    assert said.startswith("`why` and `what` are alike on `pair_accuracy` (all items), to within .15:")
+    results = planted_results(world)
+    assert (
+        "The two are alike: the whole interval lies within ±.15." in verdict(results["contrasts"][0], results).finding
+    )
+
+
+def test_difference_below_the_margin_says_so() -> None:
+    results = planted_results(World(only("why"), margin=0.9))
+    found = verdict(results["contrasts"][0], results)
+    assert found.shown
+    assert any("smaller than what was said to count, .90" in sentence for sentence in found.cautions)
+
+
+def test_share_of_the_gain_that_a_control_does_not_reach() -> None:
+    def of_neutral(world: World) -> dict[str, Any]:
+        (found,) = [one for one in planted_results(world)["shares"] if one["control"] == "neutral"]
+        return found
+
+    reasons, any_text = of_neutral(World(only("why"))), of_neutral(World(only("neutral", "mention", "why")))
+    assert reasons["low"] > 0.7
+    assert reasons["foot"] == "what"
+    assert any_text["low"] < 0 < any_text["high"] < 0.3
+    assert of_neutral(World(only()))["estimate"] is None
+
+
+def test_verdict_that_hangs_on_one_family_says_so() -> None:
+    results = planted_results(World(only("why")))
+    contrast = results["contrasts"][0]
+    contrast["dropping"] = {**contrast["dropping"], "changes": ["family-03"]}
+    said = " ".join(verdict(contrast, results).cautions)
+    assert "It hangs on single families: without `family-03` the verdict would be another." in said
 
 
 def test_study_without_the_controls_says_so() -> None:

@@ -287,6 +287,18 @@ def test_ladder_and_distances(done: Run, tables: list[Table], start: str, rows: 
         assert row[1:] == [*expected, str(unscored(treated, control))]
 
 
+def test_shares_of_the_gain(done: Run, tables: list[Table]) -> None:
+    """A random model gains nothing that is surely above 0, so every share is left out and its gain stands."""
+    (table,) = captioned(tables, "What share of the gain of why")
+    assert len(table.rows) == 5
+    for _, row in table.rows:
+        cells = difference(*both(done, f"why − {row[1]}", "correct_by_choice", {}))
+        low, _ = limits(cells, cut=False)
+        assert row[2] == signed(estimate(cells))
+        assert low is None or low <= 0
+        assert row[3:5] == ["–", "none"]
+
+
 def test_rates_by_arm(done: Run, tables: list[Table]) -> None:
     checked = 0
     for table in captioned(tables, "correct_by_choice, own format."):
@@ -388,6 +400,7 @@ def test_headline_numbers_are_those_of_the_declared_contrast(done: Run) -> None:
 def test_every_table_of_the_page_is_traced_here_or_holds_no_score(tables: list[Table]) -> None:
     """A new table is to be traced too."""
     traced = ("Declared contrasts.", "Exploratory contrasts", "The ladder.", "Near and far.", "Training.")
+    traced += ("What share of the gain of why",)
     traced += ("correct_by_choice, own format.", "Unscored answers by cause.", f"{EXAM}, all items,")
     facts = ("The arms.", "What the arms were trained on.", "Arm check.", "Near-duplicates", "Time taken,")
     left = [

@@ -74,7 +74,7 @@ def found(main: Record, declared: Sequence[Record], results: Record) -> tuple[st
     shown, _ = wording.find(main, results)
     if not shown and (nowhere := wording.says_nothing(main, results)):
         return "at chance", f"Nothing can be said about reasons: `{arm}` and `{versus}` are both {nowhere} {measured}."
-    if not shown and main.get("equivalent"):
+    if not shown and wording.alike(main):
         return "alike", (
             f"`{arm}` and `{versus}` are alike {measured}, to within {share(main['margin'])}: {number(main)}."
         )
@@ -141,7 +141,7 @@ def rival_sentence(main: Record, kind: str, contrast: Record, results: Record) -
     meaning = RIVALS[kind][:1].upper() + RIVALS[kind][1:]
     if contrast["low"] is None:
         said = "may do as much; no interval is claimed"
-    elif contrast.get("equivalent"):
+    elif wording.alike(contrast) and not wording.find(contrast, results)[0]:
         said = f"does as much, to within {share(contrast['margin'])}"
     elif wording.find(contrast, results)[0]:
         said = "does more"

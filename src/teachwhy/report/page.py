@@ -15,7 +15,17 @@ from .drawing import Drawing
 from .figures import Panel, Row, draw
 from .headline import headline
 from .methods import methods
-from .sections import alt, arm_label, arm_row, distances_view, estimate_text, exam_views, ladder_view, panels_alt
+from .sections import (
+    alt,
+    arm_label,
+    arm_row,
+    curves_view,
+    distances_view,
+    estimate_text,
+    exam_views,
+    ladder_view,
+    panels_alt,
+)
 from .unseen import visible
 from .wording import BY_CHOICE, Measure, Record, contrast_name, share, signed, subset_label
 
@@ -84,6 +94,7 @@ def view(results: Record, timings: Record) -> dict[str, Any]:
         "registered": registered.of_contrasts(results),
         "ladder": ladder_view(results, drawn),
         "distances": distances_view(results, drawn),
+        "curves": curves_view(results, drawn),
         "sections": exam_views(full, drawn),
         "measures": [measure_view(full, measure, number, drawn) for number, measure in enumerate(measures)],
         "exams": exam_sections(full),

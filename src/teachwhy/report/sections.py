@@ -7,7 +7,7 @@ from typing import Any
 
 from . import figures, wording
 from .figures import Panel, Row, draw
-from .planes import Side, Spot, draw_plane
+from .planes import Line, Side, Spot, draw_lines, draw_plane
 from .wording import MINUS, Record, bracket, share, signed, spaced
 
 PLACES = ("decisions", "explanations", "agents", "costs")
@@ -67,6 +67,42 @@ def panels_view(
         "figure": draw(name, panels, axis, title=title, level=records[0]["level"]) if drawn else None,
         "alt": panels_alt(panels),
     }
+
+
+# Sizes and noise
+
+
+def curves_view(results: Record, drawn: bool) -> list[dict[str, Any]]:
+    """For each measure the scores of its arms by size."""
+    found: dict[tuple[str, ...], list[Record]] = {}
+    for record in results["curves"]:
+        key = (record["exam"], record["metric"], wording.subset_label(record["subset"]))
+        found.setdefault(key, []).append(record)
+    views = []
+    for number, ((exam, metric, subset), records) in enumerate(found.items()):
+        lines = [
+            Line(record["arm"], points)
+            for record in records
+            if (points := [(one["tokens"], one["estimate"]) for one in record["points"] if has_number(one)])
+        ]
+        sizes = sorted({size for line in lines for size, _ in line.points})
+        title = f"{spaced(metric)} by size"
+        views.append(
+            {
+                "metric": wording.metric_of(results, exam, metric),
+                "subset": subset,
+                "records": records,
+                "figure": draw_lines(
+                    f"curves-{number}", lines, "tokens that training read", spaced(metric), sizes, title=title
+                )
+                if drawn and lines
+                else None,
+                "alt": "; ".join(
+                    f"{line.label}: {', '.join(share(score) for _, score in line.points)}" for line in lines
+                ),
+            }
+        )
+    return views
 
 
 # What each exam asks to be shown

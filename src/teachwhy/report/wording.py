@@ -222,6 +222,8 @@ def find(contrast: Record, results: Record) -> tuple[bool, str]:
         return False, f"Nothing could be compared: {why_no_interval(contrast)}."
     if low is None:
         return False, f"No interval is claimed: {why_no_interval(contrast)}. No difference counts as shown."
+    if alike(contrast) and low <= 0 <= high:
+        return False, f"The two are alike: the whole interval lies within ±{share(contrast['margin'])}."
     if low <= 0 <= high:
         return False, f"No difference was shown; the interval still allows from {signed(low)} to {signed(high)}."
     if adjusted is not None and adjusted > alpha:
@@ -230,6 +232,12 @@ def find(contrast: Record, results: Record) -> tuple[bool, str]:
             f"contrasts {p_phrase(adjusted)}, above {share(alpha)}."
         )
     return True, f"A difference was shown: {direction(contrast, results)}."
+
+
+def alike(contrast: Record) -> bool:
+    """Whether the two arms differ by less than the margin, of declared contrasts after Holm's correction."""
+    adjusted = contrast.get("p_equivalence_adjusted")
+    return bool(contrast.get("equivalent")) and (adjusted is None or adjusted <= 1 - contrast["level"])
 
 
 def why_no_interval(contrast: Record) -> str:
@@ -284,6 +292,13 @@ def cautions(contrast: Record, results: Record, shown: bool) -> list[str]:
     if nowhere := says_nothing(contrast, results):
         meaning = "the difference is one between arms that hardly decide" if shown else "this supports no conclusion"
         sentences.append(f"Both arms are {nowhere}: {meaning}.")
+    if shown and alike(contrast):
+        sentences.append(f"It is smaller than what was said to count, {share(contrast['margin'])}.")
+    dropping = contrast.get("dropping")
+    if dropping and dropping["changes"]:
+        names = listed_names(dropping["changes"][:5])
+        more = f" and {len(dropping['changes']) - 5} more" if len(dropping["changes"]) > 5 else ""
+        sentences.append(f"It hangs on single families: without {names}{more} the verdict would be another.")
     bounds = contrast["bounds"]
     if shown and contrast["unscored"] and bounds and bounds[0] <= 0 <= bounds[1]:
         sentences.append(

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..evals import DISTANCES, Item, Score, find_exam
-from ..stats import Contrast, Observation, adjust, contrast, interval
+from ..evals import DISTANCES, Item, Metric, Score, find_exam
+from ..stats import Contrast, Observation, adjust, contrast, interval, share_of_gain
 from .study_file import ContrastSetting, Study, in_subset
 
 Scores = Mapping[tuple[str, str], Sequence[tuple[int | None, Score]]]
@@ -67,7 +67,6 @@ def sides(
 def contrast_record(
     setting: ContrastSetting, found: Contrast, sides: Mapping[str, Mapping[str, float | None]], declared: bool
 ) -> dict[str, Any]:
-    metric = next(metric for metric in find_exam(setting.exam).metrics if metric.name == setting.metric)
     components = vars(found.components) if found.components else None
     return {
         "arm": setting.arm,
@@ -76,7 +75,7 @@ def contrast_record(
         "metric": setting.metric,
         "format": setting.format,
         "subset": dict(setting.subset),
-        "higher_is_better": metric.higher_is_better,
+        "higher_is_better": metric_of(setting).higher_is_better,
         "declared": declared,
         "sides": {arm: dict(side) for arm, side in sides.items()},
         **{name: value for name, value in vars(found).items() if name not in ("components", "per_seed")},
@@ -100,6 +99,31 @@ def all_comparisons(study: Study, scores: Scores, items: Mapping[str, Item]) -> 
         | {"role": role}
         for role, setting in chosen_comparisons(study, items)
     ]
+
+
+def all_shares(study: Study, scores: Scores, items: Mapping[str, Item]) -> list[dict[str, Any]]:
+    """For each foot of the ladder and each control: what share of the gain of `why` over the foot it does not reach.
+
+    On the measure of the first declared contrast, where more of it is better; else there is no gain to share out.
+    """
+    why = arm_of_kind(study, "why")
+    if not (study.settings.contrasts and why and metric_of(study.settings.contrasts[0]).higher_is_better):
+        return []
+    first, level = study.settings.contrasts[0], study.settings.level
+    names = [arm_of_kind(study, kind) for kind in dict.fromkeys((*FEET, *RUNGS))]
+    found = {name: observed(name, first, scores, items) for name in names if name}
+    feet = [name for name in (arm_of_kind(study, kind) for kind in FEET) if name]
+    rungs = [name for name in (arm_of_kind(study, kind) for kind in RUNGS) if name and name != why]
+    return [
+        {"foot": foot, "control": rung, **vars(share_of_gain(found[why], found[rung], found[foot], level))}
+        for foot in feet
+        for rung in rungs
+        if rung != foot
+    ]
+
+
+def metric_of(setting: ContrastSetting) -> Metric:
+    return next(metric for metric in find_exam(setting.exam).metrics if metric.name == setting.metric)
 
 
 def chosen_comparisons(study: Study, items: Mapping[str, Item]) -> Iterator[tuple[str, ContrastSetting]]:

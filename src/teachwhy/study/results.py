@@ -11,7 +11,7 @@ from ..evals import Answer, Exam, Item, Score, as_record, find_exam
 from ..report import Sitting
 from ..report.findings import SCHEMA_VERSION, example_answers
 from ..stats import Observation, interval
-from .contrasts import Scores, all_comparisons, all_contrasts, observations, observed
+from .contrasts import Scores, all_comparisons, all_contrasts, all_shares, observations, observed
 from .curves import all_curves, token_savings
 from .folder import read_json, read_jsonl, write_jsonl
 from .history import read_begun
@@ -52,6 +52,7 @@ def collect(job: Job, failures: Mapping[str, str]) -> tuple[dict[str, Any], list
         "arms": [arm_record(study, setting, units, done, failures) for setting in study.arms],
         "contrasts": all_contrasts(study, scores, cases),
         "comparisons": all_comparisons(study, scores, cases),
+        "shares": all_shares(study, scores, cases),
         "registration": registration_state(
             entries_of(study),
             frozen_facts(study, job.source, job.judge),
