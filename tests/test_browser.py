@@ -284,7 +284,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for place, record in enumerate(results["answers"]):
         text = texts[place % len(texts)]
         record |= {"answer": f"Reason: {text}\nAction: {text}", "prompt": text, "item": text[:200]}
-    for name in ("contrasts", "rates", "competence", "training", "canaries"):
+    for name in ("contrasts", "comparisons", "rates", "competence", "training", "canaries"):
         for record in results[name]:
             for field in {"arm", "versus", "note", "covers"} & set(record):
                 record[field] = named.get(record[field], record[field] and attack)

@@ -14,7 +14,7 @@ from scipy import stats as scipy_stats
 
 from teachwhy.errors import InputError
 from teachwhy.stats import Observation, adjust, contrast, two_way
-from teachwhy.study.results import contrast_record
+from teachwhy.study.contrasts import contrast_record
 from teachwhy.study.study_file import ContrastSetting
 
 # Equivalence
@@ -163,7 +163,7 @@ def test_what_is_left_without_spread_claims_nothing():
 def test_a_contrast_with_all_of_this_is_stored_as_json():
     treated, control = against_zero(noisy_cells(11, 3))
     found = adjust([contrast(treated, [*control, Observation("x", "f00", 0, None)], margin=0.2)])[0]
-    record = contrast_record(ContrastSetting(arm="why", versus="what", metric="correct"), found, {}, declared=True)
+    record = contrast_record(ContrastSetting(arm="why", versus="what", metric="correct"), found, {}, True)
     stored = json.loads(json.dumps(record, allow_nan=False))
     assert stored["equivalent"] == found.equivalent
     assert stored["dropping"]["lowest"] == vars(found.dropping.lowest)

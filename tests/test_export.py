@@ -201,7 +201,7 @@ def test_hostile_names_and_texts_stay_text(results: dict[str, Any]) -> None:
         results["arms"][0] |= {"state": "failed", "failures": {attack: attack}}
         results["contrasts"][0] |= {"note": attack, "covers": attack}
         results["study"]["stamp"]["settings"]["system"] = f"{attack}\n```\n{attack}"
-        for name in ("arms", "contrasts", "rates", "competence", "unscored", "training"):
+        for name in ("arms", "contrasts", "comparisons", "rates", "competence", "unscored", "training"):
             for record in results[name]:
                 for field in {"name", "arm", "versus"} & set(record):
                     record[field] = attack if record[field] == "base" else record[field]

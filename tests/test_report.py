@@ -129,7 +129,7 @@ def test_markup_in_names_and_answers_is_escaped(results: dict[str, Any]) -> None
     results["arms"][0] |= {"state": "failed", "failures": {f"{attack}/seed-none": attack}}
     declared(results, note=attack, covers=attack)
     renamed = {"base": attack, "why": "$x_1$ <b>&"}
-    for name in ("arms", "contrasts", "rates", "competence", "unscored", "training", "canaries", "answers"):
+    for name in "arms contrasts comparisons rates competence unscored training canaries answers".split():
         for record in results[name]:
             for field in {"name", "arm", "versus"} & set(record):
                 record[field] = renamed.get(record[field], record[field])

@@ -109,7 +109,7 @@ def controls(main: Record, results: Record) -> dict[str, Record]:
     declared = [other for other in results["contrasts"] if other["declared"] and same_measure(main, other)]
     found: dict[str, Record] = {}
     for contrast in [*declared, *drawn]:
-        kind = kinds[contrast["versus"]]
+        kind = kinds.get(contrast["versus"], "")
         if kind in RIVALS and contrast["estimate"] is not None:
             found.setdefault(kind, contrast)
     return dict(sorted(found.items(), key=lambda pair: list(RIVALS).index(pair[0])))
