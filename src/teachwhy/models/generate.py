@@ -11,8 +11,8 @@ from typing import Any
 from .load import LanguageModel
 from .prefix import SharedPrefix, last_column, split_shared_prefix
 
-# Small batches waste a CPU: a step for 256 rows takes a third longer than one for 128. But two workers that sit exams of
-# 220 rows at once, beside what training left in them, went over 6 GiB together.
+# Small batches waste a CPU: a step for 256 rows takes a third longer than one for 128. But two workers at exams of 220
+# rows each, beside what training left in them, went over 6 GiB together.
 BATCH_TOKENS = 28_000
 LARGEST_BATCH = 160
 LEAVING = 0.75

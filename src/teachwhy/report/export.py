@@ -12,6 +12,7 @@ import yaml
 
 from ..data import faults
 from . import registered, wording
+from .headline import headline
 from .markdown import bullets, code, fenced, inline, lines, one_line, plain, table
 from .methods import methods
 from .page import drawings, fingerprints, matching
@@ -62,6 +63,8 @@ def warnings(results: Record) -> list[str]:
 
 def verdicts(results: Record) -> list[str]:
     blocks = ["## Verdict"]
+    if first := headline(results):
+        blocks += [inline(first.finding), bullets(first.points)]
     for contrast in results["contrasts"]:
         if contrast["declared"]:
             found = wording.verdict(contrast, results)

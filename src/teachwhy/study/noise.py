@@ -118,7 +118,6 @@ def noise_record(
         "items": sum(in_subset(case, again.measure.subset) for case in again.cases),
         "samples": again.settings.samples,
         "temperature": again.settings.temperature,
-        "scores": None,
         "per_sample": per_sample,
         "sd_sampling": spread(per_sample),
         "per_seed": per_seed,
