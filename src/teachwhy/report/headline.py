@@ -109,14 +109,14 @@ def controls(main: Record, results: Record) -> dict[str, Record]:
     declared = [other for other in results["contrasts"] if other["declared"] and same_measure(main, other)]
     found: dict[str, Record] = {}
     for contrast in [*declared, *drawn]:
-        kind = kinds.get(contrast["versus"], "")
+        kind = kinds[contrast["versus"]]
         if kind in RIVALS and contrast["estimate"] is not None:
             found.setdefault(kind, contrast)
     return dict(sorted(found.items(), key=lambda pair: list(RIVALS).index(pair[0])))
 
 
 def unbeaten(main: Record, results: Record) -> dict[str, Record]:
-    """The rivals that the treated arm was not shown to beat; the answers alone are what is to be beaten first."""
+    """The rivals that the treated arm was not shown to beat."""
     return {kind: one for kind, one in controls(main, results).items() if not gains(one, results)}
 
 

@@ -74,35 +74,31 @@ def panels_view(
 
 def curves_view(results: Record, drawn: bool) -> list[dict[str, Any]]:
     """For each measure the scores of its arms by size."""
-    found: dict[tuple[str, ...], list[Record]] = {}
+    found: dict[tuple[str, str, str], list[Record]] = {}
     for record in results["curves"]:
         key = (record["exam"], record["metric"], wording.subset_label(record["subset"]))
         found.setdefault(key, []).append(record)
-    views = []
-    for number, ((exam, metric, subset), records) in enumerate(found.items()):
-        lines = [
-            Line(record["arm"], points)
-            for record in records
-            if (points := [(one["tokens"], one["estimate"]) for one in record["points"] if has_number(one)])
-        ]
-        sizes = sorted({size for line in lines for size, _ in line.points})
-        title = f"{spaced(metric)} by size"
-        views.append(
-            {
-                "metric": wording.metric_of(results, exam, metric),
-                "subset": subset,
-                "records": records,
-                "figure": draw_lines(
-                    f"curves-{number}", lines, "tokens that training read", spaced(metric), sizes, title=title
-                )
-                if drawn and lines
-                else None,
-                "alt": "; ".join(
-                    f"{line.label}: {', '.join(share(score) for _, score in line.points)}" for line in lines
-                ),
-            }
-        )
-    return views
+    return [curve_view(results, number, *key, records, drawn) for number, (key, records) in enumerate(found.items())]
+
+
+def curve_view(
+    results: Record, number: int, exam: str, metric: str, subset: str, records: Sequence[Record], drawn: bool
+) -> dict[str, Any]:
+    lines = [
+        Line(record["arm"], points)
+        for record in records
+        if (points := [(one["tokens"], one["estimate"]) for one in record["points"] if has_number(one)])
+    ]
+    sizes = sorted({size for line in lines for size, _ in line.points})
+    across, up = "tokens that training read", spaced(metric)
+    drawing = draw_lines(f"curves-{number}", lines, across, up, sizes, title=f"{up} by size")
+    return {
+        "metric": wording.metric_of(results, exam, metric),
+        "subset": subset,
+        "records": records,
+        "figure": drawing if drawn and lines else None,
+        "alt": "; ".join(f"{line.label}: {', '.join(share(score) for _, score in line.points)}" for line in lines),
+    }
 
 
 # What each exam asks to be shown

@@ -110,15 +110,13 @@ def all_shares(study: Study, scores: Scores, items: Mapping[str, Item]) -> list[
     if not (study.settings.contrasts and why and metric_of(study.settings.contrasts[0]).higher_is_better):
         return []
     first, level = study.settings.contrasts[0], study.settings.level
-    names = [arm_of_kind(study, kind) for kind in dict.fromkeys((*FEET, *RUNGS))]
-    found = {name: observed(name, first, scores, items) for name in names if name}
-    feet = [name for name in (arm_of_kind(study, kind) for kind in FEET) if name]
-    rungs = [name for name in (arm_of_kind(study, kind) for kind in RUNGS) if name and name != why]
+    feet, rungs = arms_of_kinds(study, FEET), arms_of_kinds(study, RUNGS)
+    found = {name: observed(name, first, scores, items) for name in (*feet, *rungs)}
     return [
         {"foot": foot, "control": rung, **vars(share_of_gain(found[why], found[rung], found[foot], level))}
         for foot in feet
         for rung in rungs
-        if rung != foot
+        if rung not in (foot, why)
     ]
 
 
@@ -134,8 +132,8 @@ def chosen_comparisons(study: Study, items: Mapping[str, Item]) -> Iterator[tupl
     def against(arm: str, versus: str, **changes: Any) -> ContrastSetting:
         return first.model_copy(update={"arm": arm, "versus": versus, **changes})
 
-    for foot in filter(None, (arm_of_kind(study, kind) for kind in FEET)):
-        for rung in filter(None, (arm_of_kind(study, kind) for kind in RUNGS)):
+    for foot in arms_of_kinds(study, FEET):
+        for rung in arms_of_kinds(study, RUNGS):
             if rung != foot:
                 yield "ladder", against(rung, foot)
     for setting in study.settings.arms:
@@ -149,6 +147,11 @@ def chosen_comparisons(study: Study, items: Mapping[str, Item]) -> Iterator[tupl
         for metric in find_exam(exam).metrics:
             if metric.cost and plain != first.arm:
                 yield "cost", against(first.arm, plain, exam=exam, metric=metric.name, format="own", subset={})
+
+
+def arms_of_kinds(study: Study, kinds: Sequence[str]) -> list[str]:
+    """The first arm of each of these kinds that the study has."""
+    return [name for kind in kinds if (name := arm_of_kind(study, kind))]
 
 
 def arm_of_kind(study: Study, kind: str) -> str | None:
