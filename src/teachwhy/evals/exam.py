@@ -134,7 +134,8 @@ class Exam:
     score_together: scores that need more than one answer of a model, such as those of a pair; None where there are
     none. cases: from what the study has to ask to what is asked; each case has an id of its own. follow_up: from all
     cases and answers so far to the cases that these allow and that are new; asked until there are none. It is a pure
-    function, so that stored answers give the same cases again. by: the groups of items for which rates are given, each
+    function, so that stored answers give the same cases again. asks_across: whether what follows hangs on answers to
+    other cases, so that no case can be gone through alone. by: the groups of items for which rates are given, each
     by some fields of the cases; none for all items together. The floor of competence is held against the first.
     asked_a_case: how many questions come of a case, with those that follow; for estimates of time. needs: what a study
     must have for it, said where it would have nothing to ask. section: how the page shows it.
@@ -152,6 +153,7 @@ class Exam:
     needs: str = ""
     cases: Callable[[Material], list[Item]] = lambda material: list(material.items)
     follow_up: Callable[[Mapping[str, Item], Sequence[Answer], ExamFormat], list[Item]] | None = None
+    asks_across: bool = False
 
     def sit(
         self, cases: Sequence[Item], format: ExamFormat, put: Callable[[Sequence[Item]], list[Answer]]

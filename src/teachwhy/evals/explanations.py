@@ -167,6 +167,7 @@ register(
         cases=cases,
         requests=requests,
         follow_up=follow_up,
+        asks_across=True,
         score=score,
         score_together=score_together,
         metrics=METRICS,

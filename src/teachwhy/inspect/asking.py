@@ -1,0 +1,95 @@
+"""One request put to a model of Inspect: what it is sent, and the answer made of what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..evals import Answer, ExamFormat, Request
+from ..text import words
+
+if TYPE_CHECKING:
+    from inspect_ai.model import ChatMessage, Model
+
+OURS = "teachwhy"  # under this name a request of ours goes to an arm, and its scores of options come back
+# A judge that can only write is sure of the option it names: its share among the options is 1 to the last digit.
+NAMED, NOT_NAMED = 0.0, -100.0
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """An answer, and the whole conversation as the model had it, its own words last."""
+
+    answer: Answer
+    messages: list[ChatMessage]
+
+
+def scores_options(model: Model) -> bool:
+    """Whether the model gives log-probabilities of options: an arm of ours does, a model behind an API does not."""
+    return bool(getattr(model.api, "scores_options", False))
+
+
+async def ask(
+    model: Model, request: Request, conversation: Sequence[Mapping[str, str]], format: ExamFormat, sample: int = 0
+) -> Spoken:
+    """Put a request to a model. conversation: messages with role and content. sample: the number of this asking.
+
+    A model that gives no log-probabilities is asked for its words; where options are to be chosen between and nothing
+    is put in its mouth, it is asked to name one. What cannot be asked of it at all is an answer without a choice.
+    """
+    if scores_options(model):
+        return await ask_arm(model, request, conversation, format, sample)
+    if request.write:
+        return await written(model, request, as_chat(conversation), sample)
+    if request.options and request.opening in ("", format.action_marker):
+        return await named(model, request, conversation, sample)
+    return Spoken(Answer(request.item, request.format, request.opening, sample=sample), [])
+
+
+async def ask_arm(
+    model: Model, request: Request, conversation: Sequence[Mapping[str, str]], format: ExamFormat, sample: int
+) -> Spoken:
+    """An arm is told what to write behind and which options to score; it gives what the local runner would."""
+    from inspect_ai.model import GenerateConfig
+
+    told = {"request": vars(request) | {"options": dict(request.options)}, "format": vars(format), "sample": sample}
+    messages = as_chat(conversation)
+    output = await model.generate(messages, config=GenerateConfig(extra_body={OURS: told}))
+    choice = (output.metadata or {}).get(OURS, {})
+    answer = Answer(request.item, request.format, output.completion, choice, sample)
+    return Spoken(answer, [*messages, output.message])
+
+
+async def written(model: Model, request: Request, messages: list[ChatMessage], sample: int) -> Spoken:
+    output = await model.generate(messages)
+    return Spoken(
+        Answer(request.item, request.format, output.completion, sample=sample), [*messages, output.message]
+    )
+
+
+async def named(
+    model: Model, request: Request, conversation: Sequence[Mapping[str, str]], sample: int
+) -> Spoken:
+    """The option that the model names when it is asked for one of them; no choice where it names none or several."""
+    listed = "\n".join(f"- {option}" for option in request.options.values())
+    *earlier, last = conversation
+    text = f"{last['content']}\n\nAnswer with one of these sentences and nothing else:\n{listed}"
+    spoken = await written(model, request, as_chat([*earlier, {"role": last["role"], "content": text}]), sample)
+    said = spoken.answer.text
+    found = [name for name, option in request.options.items() if in_words(option, said)]
+    choice = {name: NAMED if name in found else NOT_NAMED for name in request.options} if len(found) == 1 else {}
+    return Spoken(Answer(request.item, request.format, said, choice, sample), spoken.messages)
+
+
+def in_words(option: str, said: str) -> bool:
+    """Whether the words of an option stand in what was said, one after another."""
+    return f" {' '.join(words(option))} " in f" {' '.join(words(said))} "
+
+
+def as_chat(conversation: Sequence[Mapping[str, str]]) -> list[Any]:
+    """Messages with role and content as messages of Inspect."""
+    from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
+
+    kinds: dict[str, Any] = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
+    return [kinds[message["role"]](content=message["content"]) for message in conversation]

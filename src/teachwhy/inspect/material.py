@@ -1,0 +1,95 @@
+"""What a task asks: from a study folder, or from a file of items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..data import validated
+from ..errors import InputError, Place, unknown_name
+from ..evals import Exam, Item, Material, PromptSet, read_items, read_prompts
+from ..policy import Policy
+from ..study import read_study
+from ..text import read_text
+
+SYSTEMS = ("none", "policy")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a task asks.
+
+    system: the system prompt of cases that have none of their own. before: what stands before either. reason_marker,
+    action_marker: how an answer's parts are opened where an exam must tell them apart.
+    """
+
+    material: Material
+    system: str = ""
+    before: str = ""
+    reason_marker: str = "Reason:"
+    action_marker: str = "Answer:"
+
+    def cases(self, exam: Exam) -> list[Item]:
+        """What the exam asks first. Errors: nothing."""
+        found = exam.cases(self.material)
+        if not found:
+            raise InputError(f"The exam {exam.name!r} has nothing to ask here.", remedy=exam.needs)
+        return found
+
+
+def read_asked(
+    study: str | None, items: str | None, prompts: Sequence[Mapping[str, Any]], system: str, sample: int | None
+) -> Asked:
+    """The items of a study or of a file; those of the study `assistant` where neither is named.
+
+    prompts: further sets of prompts, written as in a study file; their files are looked for from where one stands.
+    system: `none`, `policy` (rules with whys) or a file with a text: what stands before the system prompts of study
+    and items. sample: how many items are asked in exams that ask many things of each; None: as the study says.
+    """
+    if study and items:
+        raise InputError("Both a study and items are given.", where="-T study, -T items", remedy="Give one of them.")
+    policy = None
+    if items:
+        asked = Asked(Material(read_items([Path(items)])))
+    else:
+        asked, policy = of_study(Path(study) if study else bundled_study())
+    sets = [validated(PromptSet, dict(one), Place("-T prompts", number)) for number, one in enumerate(prompts, 1)]
+    material = asked.material
+    material = replace(
+        material,
+        prompts=[*material.prompts, *read_prompts(sets, Path())],
+        sample=material.sample if sample is None else sample,
+    )
+    return replace(asked, material=material, before=text_before(system, policy))
+
+
+def of_study(path: Path) -> tuple[Asked, Policy]:
+    study = read_study(path)
+    settings = study.settings
+    markers = settings.format.reason_marker, settings.format.action_marker
+    return Asked(study.material, settings.system or "", "", *markers), study.policy
+
+
+def bundled_study() -> Path:
+    """The study that lies beside this software: in the installed package, or in its source."""
+    house = Path(__file__).parents[1]
+    for folder in (house / "studies" / "assistant", house.parents[1] / "studies" / "assistant"):
+        if (folder / "study.yaml").is_file():
+            return folder
+    raise InputError(
+        "No study lies beside this installation.", where="-T study", remedy="Name one: -T study=FOLDER or -T items=FILE."
+    )
+
+
+def text_before(system: str, policy: Policy | None) -> str:
+    if system == "none":
+        return ""
+    if system == "policy":
+        if policy is None:
+            raise InputError("A file of items has no policy.", where="-T system", remedy="Name a study: -T study=FOLDER.")
+        return policy.as_system_prompt()
+    if Path(system).is_file():
+        return read_text(Path(system)).strip()
+    raise unknown_name("system prompt, nor a file", system, SYSTEMS, where="-T system")

@@ -1,0 +1,105 @@
+"""What Inspect finds by entry point: the exams as tasks, and trained arms as models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from inspect_ai import Epochs, Task, task
+from inspect_ai._util.error import PrerequisiteError
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import ModelAPI, modelapi
+
+from .errors import TeachwhyError
+from .evals import Exam, Item, find_exam
+from .inspect.asking import as_chat
+from .inspect.cases import messages_of, stored
+from .inspect.material import Asked, read_asked
+from .inspect.scoring import exam as scores_of
+from .inspect.solving import sit
+
+Prompts = list[dict[str, Any]] | dict[str, Any] | None
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """An error the user can act on, as Inspect prints one: without a traceback."""
+    try:
+        yield
+    except TeachwhyError as error:
+        raise PrerequisiteError(str(error)) from None
+
+
+@task
+def edge_cases(
+    study: str | None = None, items: str | None = None, system: str = "none", sample: int | None = None
+) -> Task:
+    """Pairs of prompts alike in words, of which one is to be helped with and one declined."""
+    return task_of("edge_cases", study, items, None, system, sample)
+
+
+@task
+def framings(
+    study: str | None = None, items: str | None = None, system: str = "none", sample: int | None = None
+) -> Task:
+    """Whether a decision holds when the request comes in another setting, tone or long talk."""
+    return task_of("framings", study, items, None, system, sample)
+
+
+@task
+def explanations(
+    study: str | None = None, items: str | None = None, system: str = "none", sample: int | None = None
+) -> Task:
+    """Whether a model acts on the reasons that it gives. Needs a judge: --model-role grader=MODEL."""
+    return task_of("explanations", study, items, None, system, sample)
+
+
+@task
+def decisions(
+    study: str | None = None, items: str | None = None, system: str = "none", sample: int | None = None
+) -> Task:
+    """Which of a closed set of actions a model takes."""
+    return task_of("decisions", study, items, None, system, sample)
+
+
+@task
+def refusals(study: str | None = None, prompts: Prompts = None, system: str = "none") -> Task:
+    """What is refused of prompts that merely look harmful, and of those that are. prompts: as in a study file."""
+    return task_of("refusals", study, None, prompts, system, None)
+
+
+def task_of(
+    name: str, study: str | None, items: str | None, prompts: Prompts, system: str, sample: int | None
+) -> Task:
+    """An exam as a task. Scores of several epochs are not averaged before they are counted: pairs need them whole."""
+    with told_plainly():
+        exam = find_exam(name)
+        sets = [prompts] if isinstance(prompts, dict) else prompts or []
+        asked = read_asked(study, items, sets, system, sample)
+        return Task(
+            dataset=MemoryDataset(samples_of(exam, asked), name=name),
+            solver=sit(name, asked.system, asked.before),
+            scorer=scores_of(name),
+            epochs=Epochs(1, []),
+            version=exam.version,
+        )
+
+
+def samples_of(exam: Exam, asked: Asked) -> list[Sample]:
+    """One sample a case; one for all of an exam whose questions hang on answers to other cases."""
+    cases = asked.cases(exam)
+    groups = [cases] if exam.asks_across else [[case] for case in cases]
+    return [sample_of(exam, group, asked) for group in groups]
+
+
+def sample_of(exam: Exam, group: list[Item], asked: Asked) -> Sample:
+    first = group[0]
+    alone = len(group) == 1
+    fields = {name: getattr(first, name) for name in ("family", "pair", "principle", "distance", "kind")} if alone else {}
+    return Sample(
+        id=first.id if alone else exam.name,
+        input=as_chat(messages_of(first, asked.system, asked.before)),
+        target=first.gold or "" if alone else "",
+        metadata={**{name: value for name, value in fields.items() if value}, "cases": [stored(case) for case in group]},
+    )
