@@ -310,9 +310,7 @@ def token_table(rows: Sequence[TokenRow]) -> dict[str, float]:
 def prompt_lengths(study: Study, chat: Chat) -> dict[str, dict[str, int]]:
     """Words and tokens of what each prompt arm shows of the policy."""
     texts = {setting.name: find_arm(setting.arm).system_text(study.policy) for setting in study.settings.arms}
-    return {
-        name: {"words": len(words(text)), "tokens": len(chat.tokens(text))} for name, text in texts.items() if text
-    }
+    return {name: {"words": len(words(text)), "tokens": len(chat.tokens(text))} for name, text in texts.items() if text}
 
 
 def own_system_prompt(study: Study, chat: Chat) -> str | None:
