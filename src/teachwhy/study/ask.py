@@ -64,9 +64,9 @@ def job_of(path: Path, runs: Path, say: Say) -> Job:
 
 
 def answer(job: Job, unit: Unit, prompt: str) -> str:
-    """One arm's greedy answer, with the study's system prompt and, for policy_in_prompt, the policy."""
+    """One arm's greedy answer, with the study's system prompt and, for a prompt arm, its text of the policy."""
     model = load_unit(job, unit)
-    policy = job.study.policy.as_system_prompt() if find_arm(unit.arm.arm).policy_in_prompt else ""
+    policy = find_arm(unit.arm.arm).system_text(job.study.policy)
     system = "\n\n".join(part for part in (policy, job.study.settings.system) if part)
     case = Example.model_validate({"id": "asked", "prompt": prompt, "action": "-"})
     rendered = model.chat.prompt(conversation(case, system or None))

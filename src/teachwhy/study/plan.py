@@ -93,7 +93,7 @@ def study_stamp(study: Study, source: ModelSource, judge: ModelSource) -> dict[s
         "arms": {setting.name: setting.model_dump() for setting in study.settings.arms},
         "model": source.fingerprint,
         "judge": judge.fingerprint,
-        "policy": fingerprint([vars(principle) for principle in study.policy.principles]),
+        "policy": fingerprint([principle.record() for principle in study.policy.principles]),
         "examples": fingerprint(
             [example.model_dump(exclude_none=True) for example in (*study.examples, *study.generic)]
         ),

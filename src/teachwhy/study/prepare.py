@@ -24,7 +24,7 @@ from ..data import (
 from ..errors import CheckError, listed
 from ..evals import Item, find_exam
 from ..models import Chat
-from ..text import fingerprint
+from ..text import fingerprint, words
 from ..train.settings import count_updates, plan_batches
 from ..train.tokens import TokenRow, tokenize_rows
 from .folder import write_json, write_jsonl
@@ -111,6 +111,7 @@ def prepare(study: Study, chat: Chat, context: int, judge_chat: Chat, judge_cont
             study.settings.format.reason_marker,
         ),
         "tokens": {name: token_table(token_rows[name]) for name in full},
+        "prompts": prompt_lengths(study, chat),
         "template_hash": chat.template_hash,
         "own_system_prompt": own_system_prompt(study, chat),
     }
@@ -176,11 +177,11 @@ def conversation(case: Example | Item, system: str | None) -> list[dict[str, str
 
 
 def item_prompts(study: Study, chat: Chat, setting: ArmSetting, items: Iterable[Item]) -> dict[str, str]:
-    """Item id -> rendered prompt; the arm `policy_in_prompt` has the policy before the system prompt.
+    """Item id -> rendered prompt; a prompt arm has its text of the policy before the system prompt.
 
     Before, and not after, so that all its prompts begin alike and the policy is run through the model once.
     """
-    policy = study.policy.as_system_prompt() if find_arm(setting.arm).policy_in_prompt else ""
+    policy = find_arm(setting.arm).system_text(study.policy)
     prompts = {}
     for item in items:
         system = "\n\n".join(part for part in (policy, item.system or study.settings.system) if part)
@@ -304,6 +305,12 @@ def token_table(rows: Sequence[TokenRow]) -> dict[str, float]:
         "length_longest": lengths[-1],
         "cut": 0,
     }
+
+
+def prompt_lengths(study: Study, chat: Chat) -> dict[str, dict[str, int]]:
+    """Words and tokens of what each prompt arm shows of the policy."""
+    texts = {setting.name: find_arm(setting.arm).system_text(study.policy) for setting in study.settings.arms}
+    return {name: {"words": len(words(text)), "tokens": len(chat.tokens(text))} for name, text in texts.items() if text}
 
 
 def own_system_prompt(study: Study, chat: Chat) -> str | None:

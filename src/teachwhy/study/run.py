@@ -152,7 +152,7 @@ def write_start(job: Job, quick: bool) -> None:
         )
     if before is None or not (job.run / "checks.json").exists():
         write_text(job.run / "study.yaml", resolved_yaml(job.study))
-        write_json(job.run / "policy.json", [vars(principle) for principle in job.study.policy.principles])
+        write_json(job.run / "policy.json", [principle.record() for principle in job.study.policy.principles])
         write_prepared(job.prepared, job.study, job.run)
     if before is None or not answered(job.run):
         begun = begin(job.run, job.source.fingerprint, registrations)
