@@ -13,11 +13,11 @@ from inspect_ai.model import ModelAPI, modelapi
 
 from .errors import TeachwhyError
 from .evals import Exam, Item, find_exam
-from .inspect.asking import as_chat
 from .inspect.cases import messages_of, stored
 from .inspect.material import Asked, read_asked
 from .inspect.scoring import exam as scores_of
 from .inspect.solving import sit
+from .models.api import as_messages
 
 Prompts = list[dict[str, Any]] | dict[str, Any] | None
 
@@ -33,7 +33,7 @@ def told_plainly() -> Iterator[None]:
 
 @task
 def edge_cases(
-    study: str | None = None, items: str | None = None, system: str = "none", sample: int | None = None
+    study: str | None = None, items: str | None = None, system: str = "base", sample: int | None = None
 ) -> Task:
     """Pairs of prompts alike in words, of which one is to be helped with and one declined."""
     return task_of("edge_cases", study, items, None, system, sample)
@@ -41,7 +41,7 @@ def edge_cases(
 
 @task
 def framings(
-    study: str | None = None, items: str | None = None, system: str = "none", sample: int | None = None
+    study: str | None = None, items: str | None = None, system: str = "base", sample: int | None = None
 ) -> Task:
     """Whether a decision holds when the request comes in another setting, tone or long talk."""
     return task_of("framings", study, items, None, system, sample)
@@ -49,7 +49,7 @@ def framings(
 
 @task
 def explanations(
-    study: str | None = None, items: str | None = None, system: str = "none", sample: int | None = None
+    study: str | None = None, items: str | None = None, system: str = "base", sample: int | None = None
 ) -> Task:
     """Whether a model acts on the reasons that it gives. Needs a judge: --model-role grader=MODEL."""
     return task_of("explanations", study, items, None, system, sample)
@@ -57,14 +57,14 @@ def explanations(
 
 @task
 def decisions(
-    study: str | None = None, items: str | None = None, system: str = "none", sample: int | None = None
+    study: str | None = None, items: str | None = None, system: str = "base", sample: int | None = None
 ) -> Task:
     """Which of a closed set of actions a model takes."""
     return task_of("decisions", study, items, None, system, sample)
 
 
 @task
-def refusals(study: str | None = None, prompts: Prompts = None, system: str = "none") -> Task:
+def refusals(study: str | None = None, prompts: Prompts = None, system: str = "base") -> Task:
     """What is refused of prompts that merely look harmful, and of those that are. prompts: as in a study file."""
     return task_of("refusals", study, None, prompts, system, None)
 
@@ -99,7 +99,7 @@ def sample_of(exam: Exam, group: list[Item], asked: Asked) -> Sample:
     fields = {name: getattr(first, name) for name in ("family", "pair", "principle", "distance", "kind")} if alone else {}
     return Sample(
         id=first.id if alone else exam.name,
-        input=as_chat(messages_of(first, asked.system, asked.before)),
+        input=as_messages(messages_of(first, asked.system, asked.before)),
         target=first.gold or "" if alone else "",
         metadata={**{name: value for name, value in fields.items() if value}, "cases": [stored(case) for case in group]},
     )

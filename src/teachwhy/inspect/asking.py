@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..evals import Answer, ExamFormat, Request
+from ..models.api import as_messages, read_output
 from ..text import words
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ async def ask(
     if scores_options(model):
         return await ask_arm(model, request, conversation, format, sample)
     if request.write:
-        return await written(model, request, as_chat(conversation), sample)
+        return await written(model, request, as_messages(conversation), sample)
     if request.options and request.opening in ("", format.action_marker):
         return await named(model, request, conversation, sample)
     return Spoken(Answer(request.item, request.format, request.opening, sample=sample), [])
@@ -54,28 +55,25 @@ async def ask_arm(
     from inspect_ai.model import GenerateConfig
 
     told = {"request": vars(request) | {"options": dict(request.options)}, "format": vars(format), "sample": sample}
-    messages = as_chat(conversation)
+    messages = as_messages(conversation)
     output = await model.generate(messages, config=GenerateConfig(extra_body={OURS: told}))
-    choice = (output.metadata or {}).get(OURS, {})
-    answer = Answer(request.item, request.format, output.completion, choice, sample)
+    found = (output.metadata or {})[OURS]
+    answer = Answer(request.item, request.format, found["text"], found["choice"], sample)
     return Spoken(answer, [*messages, output.message])
 
 
 async def written(model: Model, request: Request, messages: list[ChatMessage], sample: int) -> Spoken:
     output = await model.generate(messages)
-    return Spoken(
-        Answer(request.item, request.format, output.completion, sample=sample), [*messages, output.message]
-    )
+    said = read_output(output).text
+    return Spoken(Answer(request.item, request.format, said, sample=sample), [*messages, output.message])
 
 
-async def named(
-    model: Model, request: Request, conversation: Sequence[Mapping[str, str]], sample: int
-) -> Spoken:
+async def named(model: Model, request: Request, conversation: Sequence[Mapping[str, str]], sample: int) -> Spoken:
     """The option that the model names when it is asked for one of them; no choice where it names none or several."""
     listed = "\n".join(f"- {option}" for option in request.options.values())
     *earlier, last = conversation
     text = f"{last['content']}\n\nAnswer with one of these sentences and nothing else:\n{listed}"
-    spoken = await written(model, request, as_chat([*earlier, {"role": last["role"], "content": text}]), sample)
+    spoken = await written(model, request, as_messages([*earlier, {"role": last["role"], "content": text}]), sample)
     said = spoken.answer.text
     found = [name for name, option in request.options.items() if in_words(option, said)]
     choice = {name: NAMED if name in found else NOT_NAMED for name in request.options} if len(found) == 1 else {}
@@ -85,11 +83,3 @@ async def named(
 def in_words(option: str, said: str) -> bool:
     """Whether the words of an option stand in what was said, one after another."""
     return f" {' '.join(words(option))} " in f" {' '.join(words(said))} "
-
-
-def as_chat(conversation: Sequence[Mapping[str, str]]) -> list[Any]:
-    """Messages with role and content as messages of Inspect."""
-    from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
-
-    kinds: dict[str, Any] = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
-    return [kinds[message["role"]](content=message["content"]) for message in conversation]

@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..data import validated
-from ..errors import InputError, Place, unknown_name
+from ..data import find_arm, validated
+from ..errors import InputError, Place
 from ..evals import Exam, Item, Material, PromptSet, read_items, read_prompts
 from ..policy import Policy
 from ..study import read_study
 from ..text import read_text
-
-SYSTEMS = ("none", "policy")
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,8 @@ def read_asked(
     """The items of a study or of a file; those of the study `assistant` where neither is named.
 
     prompts: further sets of prompts, written as in a study file; their files are looked for from where one stands.
-    system: `none`, `policy` (rules with whys) or a file with a text: what stands before the system prompts of study
-    and items. sample: how many items are asked in exams that ask many things of each; None: as the study says.
+    system: the arm, of those that are not trained, whose text stands before the system prompts of study and items.
+    sample: how many items are asked in exams that ask many things of each; None: as the study says.
     """
     if study and items:
         raise InputError("Both a study and items are given.", where="-T study, -T items", remedy="Give one of them.")
@@ -84,12 +82,16 @@ def bundled_study() -> Path:
 
 
 def text_before(system: str, policy: Policy | None) -> str:
-    if system == "none":
+    """What an arm that is not trained has before every system prompt."""
+    arm = find_arm(system, where="-T system")
+    if arm.trained:
+        raise InputError(
+            f"The arm {system!r} is trained, so it is a model and no system prompt.",
+            where="-T system",
+            remedy="Ask it as a model: --model teachwhy/RUN:ARM:SEED.",
+        )
+    if arm.in_prompt is None:
         return ""
-    if system == "policy":
-        if policy is None:
-            raise InputError("A file of items has no policy.", where="-T system", remedy="Name a study: -T study=FOLDER.")
-        return policy.as_system_prompt()
-    if Path(system).is_file():
-        return read_text(Path(system)).strip()
-    raise unknown_name("system prompt, nor a file", system, SYSTEMS, where="-T system")
+    if policy is None:
+        raise InputError("A file of items has no policy.", where="-T system", remedy="Name a study: -T study=FOLDER.")
+    return arm.in_prompt(policy)
