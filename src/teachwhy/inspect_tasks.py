@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from inspect_ai import Epochs, Task, task
-from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import ModelAPI, modelapi
 
-from .errors import TeachwhyError
 from .evals import Exam, Item, find_exam
 from .inspect.cases import messages_of, stored
 from .inspect.material import Asked, read_asked
+from .inspect.plainly import told_plainly
 from .inspect.scoring import exam as scores_of
 from .inspect.solving import sit
 from .models.api import as_messages
@@ -22,13 +19,12 @@ from .models.api import as_messages
 Prompts = list[dict[str, Any]] | dict[str, Any] | None
 
 
-@contextmanager
-def told_plainly() -> Iterator[None]:
-    """An error the user can act on, as Inspect prints one: without a traceback."""
-    try:
-        yield
-    except TeachwhyError as error:
-        raise PrerequisiteError(str(error)) from None
+@modelapi(name="teachwhy")
+def teachwhy() -> type[ModelAPI]:
+    """Arms as models: teachwhy/RUN_FOLDER:ARM:SEED. Loaded when one is named, since it brings torch with it."""
+    from .inspect.provider import ArmModel
+
+    return ArmModel
 
 
 @task
@@ -69,9 +65,7 @@ def refusals(study: str | None = None, prompts: Prompts = None, system: str = "b
     return task_of("refusals", study, None, prompts, system, None)
 
 
-def task_of(
-    name: str, study: str | None, items: str | None, prompts: Prompts, system: str, sample: int | None
-) -> Task:
+def task_of(name: str, study: str | None, items: str | None, prompts: Prompts, system: str, sample: int | None) -> Task:
     """An exam as a task. Scores of several epochs are not averaged before they are counted: pairs need them whole."""
     with told_plainly():
         exam = find_exam(name)
@@ -79,7 +73,7 @@ def task_of(
         asked = read_asked(study, items, sets, system, sample)
         return Task(
             dataset=MemoryDataset(samples_of(exam, asked), name=name),
-            solver=sit(name, asked.system, asked.before),
+            solver=sit(name, asked.system, asked.before, [asked.reason_marker, asked.action_marker]),
             scorer=scores_of(name),
             epochs=Epochs(1, []),
             version=exam.version,
@@ -96,10 +90,15 @@ def samples_of(exam: Exam, asked: Asked) -> list[Sample]:
 def sample_of(exam: Exam, group: list[Item], asked: Asked) -> Sample:
     first = group[0]
     alone = len(group) == 1
-    fields = {name: getattr(first, name) for name in ("family", "pair", "principle", "distance", "kind")} if alone else {}
+    fields = (
+        {name: getattr(first, name) for name in ("family", "pair", "principle", "distance", "kind")} if alone else {}
+    )
     return Sample(
         id=first.id if alone else exam.name,
         input=as_messages(messages_of(first, asked.system, asked.before)),
         target=first.gold or "" if alone else "",
-        metadata={**{name: value for name, value in fields.items() if value}, "cases": [stored(case) for case in group]},
+        metadata={
+            **{name: value for name, value in fields.items() if value},
+            "cases": [stored(case) for case in group],
+        },
     )

@@ -135,7 +135,8 @@ class Exam:
     none. cases: from what the study has to ask to what is asked; each case has an id of its own. follow_up: from all
     cases and answers so far to the cases that these allow and that are new; asked until there are none. It is a pure
     function, so that stored answers give the same cases again. asks_across: whether what follows hangs on answers to
-    other cases, so that no case can be gone through alone. by: the groups of items for which rates are given, each
+    other cases, so that no case can be gone through alone. needs_judge: whether it cannot do without. needs_reasons:
+    whether it reads the reason of an answer apart from its action. by: the groups of items for which rates are given, each
     by some fields of the cases; none for all items together. The floor of competence is held against the first.
     asked_a_case: how many questions come of a case, with those that follow; for estimates of time. needs: what a study
     must have for it, said where it would have nothing to ask. section: how the page shows it.
@@ -154,6 +155,8 @@ class Exam:
     cases: Callable[[Material], list[Item]] = lambda material: list(material.items)
     follow_up: Callable[[Mapping[str, Item], Sequence[Answer], ExamFormat], list[Item]] | None = None
     asks_across: bool = False
+    needs_judge: bool = False
+    needs_reasons: bool = False
 
     def sit(
         self, cases: Sequence[Item], format: ExamFormat, put: Callable[[Sequence[Item]], list[Answer]]

@@ -168,6 +168,8 @@ register(
         requests=requests,
         follow_up=follow_up,
         asks_across=True,
+        needs_judge=True,
+        needs_reasons=True,
         score=score,
         score_together=score_together,
         metrics=METRICS,

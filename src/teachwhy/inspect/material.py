@@ -12,7 +12,6 @@ from ..errors import InputError, Place
 from ..evals import Exam, Item, Material, PromptSet, read_items, read_prompts
 from ..policy import Policy
 from ..study import read_study
-from ..text import read_text
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,9 @@ def bundled_study() -> Path:
         if (folder / "study.yaml").is_file():
             return folder
     raise InputError(
-        "No study lies beside this installation.", where="-T study", remedy="Name one: -T study=FOLDER or -T items=FILE."
+        "No study lies beside this installation.",
+        where="-T study",
+        remedy="Name one: -T study=FOLDER or -T items=FILE.",
     )
 
 

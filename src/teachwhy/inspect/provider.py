@@ -20,9 +20,10 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 
 from ..errors import InputError
 from ..evals import ExamFormat, Request
-from .arms import LONGEST_ANSWER, Arm, load_arm
+from .arms import LONGEST_ANSWER, load_arm
 from .asking import OURS
 from .batches import Batches, Said, Wish
+from .plainly import told_plainly
 from .tool_text import described, read_calls, result_text, with_calls
 
 AT_ONCE = 64  # requests; what a batch takes in is for models/generate.py to say
@@ -50,9 +51,10 @@ class ArmModel(ModelAPI):
         **model_args: Any,
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config)
-        if model_args:
-            raise InputError(f"An arm takes no model arguments: {', '.join(model_args)}.", where="-M")
-        self.arm = load_arm(model_name)
+        with told_plainly():
+            if model_args:
+                raise InputError(f"An arm takes no model arguments: {', '.join(model_args)}.", where="-M")
+            self.arm = load_arm(model_name)
         self.queue = queues.setdefault(model_name, Batches(self.arm))
 
     @property
@@ -84,9 +86,13 @@ class ArmModel(ModelAPI):
         said = await self.queue.put(Wish(prompt, room, config.temperature or 0.0, config.seed))
         text, stopped = cut_at(said.text, config.stop_seqs or ())
         content, calls = read_calls(text) if offered else (text, [])
-        message = ChatMessageAssistant(content=content, tool_calls=calls or None, model=self.model_name, source="generate")
+        message = ChatMessageAssistant(
+            content=content, tool_calls=calls or None, model=self.model_name, source="generate"
+        )
         full = said.cut and not stopped and room < (config.max_tokens or LONGEST_ANSWER)
-        reason = "tool_calls" if calls else "model_length" if full else "max_tokens" if said.cut and not stopped else "stop"
+        reason = (
+            "tool_calls" if calls else "model_length" if full else "max_tokens" if said.cut and not stopped else "stop"
+        )
         choice = ChatCompletionChoice(message=message, stop_reason=reason)
         return ModelOutput(model=self.model_name, choices=[choice], usage=usage(tokens, said))
 

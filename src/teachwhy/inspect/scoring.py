@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from inspect_ai._util.registry import RegistryInfo, registry_add, registry_info, set_registry_info
 from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, Value, metric, scorer
 from inspect_ai.solver import TaskState
 
 from .. import evals
 from ..evals import Answer, Exam, ExamFormat, Item, as_record, find_exam
 from ..stats import Observation, interval
+from .arms import PLAIN
 from .asking import OURS
 from .cases import restored
-from .solving import PLAIN
+
+
+NAME = "teachwhy/exam"
+BY_CHOICE = "_by_choice"  # what measures that need log-probabilities end in
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,16 @@ class Sat:
     format: ExamFormat
     cases: Mapping[str, Item]
     answers: Sequence[Answer]
+    by_choice: bool
 
-    def scores(self) -> list[evals.Score]:
-        return self.exam.score_all(self.cases, self.answers, self.format)
+    def scores(self, *, alone: bool = False) -> list[evals.Score]:
+        """All scores; those by choice are left out of a model that gives no log-probabilities.
+
+        alone: of each answer by itself.
+        """
+        exam = replace(self.exam, score_together=None) if alone else self.exam
+        found = exam.score_all(self.cases, self.answers, self.format)
+        return [one for one in found if self.by_choice or not one.metric.endswith(BY_CHOICE)]
 
 
 @metric
@@ -53,28 +65,38 @@ def unscored() -> Metric:
     return compute
 
 
-@scorer(metrics=[rates(), unscored()])
+@scorer(metrics=[rates(), unscored()], name=NAME)
 def exam(name: str) -> Scorer:
     """The scores that an exam gives the answers of a sample; of what compares samples, nothing yet."""
     found = find_exam(name)
 
     async def score(state: TaskState, target: Target) -> Score | None:
         sat = sat_by(found, state)
-        alone = [one for answer in sat.answers for one in found.score(sat.cases[answer.item], answer, sat.format)]
-        together = sat.scores() if found.asks_across else alone
+        scores = sat.scores(alone=found.follow_up is None)  # what asks on is whole in its sample
         return Score(
-            value=values(together),
-            answer=next((one.decision for one in alone if one.decision), None),
-            explanation="\n".join(line(one) for one in together),
+            value=values(scores),
+            answer=next((one.decision for one in scores if one.decision), None),
+            explanation="\n".join(map(line, scores)),
             metadata={
                 "exam": name,
                 "sample": state.epoch - 1,
                 "format": vars(sat.format),
+                "by_choice": sat.by_choice,
                 "answers": [as_record(answer) for answer in sat.answers],
             },
         )
 
     return score
+
+
+def found_by_its_name_in_logs() -> None:
+    """A log has a scorer's name without its package, and `inspect score` looks for just that: so it has two names."""
+    own = registry_info(exam)
+    registry_add(exam, RegistryInfo(type="scorer", name=NAME, metadata=own.metadata))
+    set_registry_info(exam, own)
+
+
+found_by_its_name_in_logs()
 
 
 def sat_by(exam: Exam, state: TaskState) -> Sat:
@@ -87,7 +109,7 @@ def sat_by(exam: Exam, state: TaskState) -> Sat:
     else:
         only = exam.requests(list(first.values()), format)[0]
         answers = [Answer(only.item, only.format, state.output.completion, sample=state.epoch - 1)]
-    return Sat(exam, format, exam.asked(first, answers, format), answers)
+    return Sat(exam, format, exam.asked(first, answers, format), answers, bool(kept and kept["by_choice"]))
 
 
 def values(scores: Iterable[evals.Score]) -> dict[str, float]:
@@ -145,7 +167,8 @@ def sittings(scores: Sequence[SampleScore]) -> list[Sat]:
         exam, format = find_exam(first["exam"]), ExamFormat(**first["format"])
         asked = [restored(case) for one in of_epoch for case in (one.sample_metadata or {})["cases"]]
         answers = [Answer(**record) for one in of_epoch for record in (one.score.metadata or {})["answers"]]
-        found.append(Sat(exam, format, exam.asked({case.id: case for case in asked}, answers, format), answers))
+        cases = exam.asked({case.id: case for case in asked}, answers, format)
+        found.append(Sat(exam, format, cases, answers, first["by_choice"]))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from inspect_ai.model import ChatMessage, Model, get_model, model_roles
@@ -11,40 +11,47 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.util import collect
 
 from ..errors import InputError
-from ..evals import Answer, Exam, ExamFormat, Item, as_record, find_exam
+from ..evals import Answer, Exam, ExamFormat, Item, Request, as_record, find_exam
 from ..study.prepare import conversation
+from .arms import PLAIN
 from .asking import OURS, Spoken, ask, scores_options
 from .cases import messages_of, restored
 
-PLAIN = ExamFormat(reasons=False, place="first", reason_marker="", action_marker="", off_share=0.0)
-
 
 @solver
-def sit(exam: str, system: str = "", before: str = "") -> Solver:
+def sit(exam: str, system: str = "", before: str = "", markers: Sequence[str] = ("Reason:", "Answer:")) -> Solver:
     """Ask a sample's cases, and what follows from the answers, until nothing does.
 
-    exam: its name. system: the system prompt of cases without one. before: what stands before either. The answers are
-    kept in the sample's store, in the form that a run folder keeps them in.
+    exam: its name. system: the system prompt of cases without one. before: what stands before either. markers: how the
+    reason and the action of an answer begin, in an exam that must tell them apart. The answers are kept in the sample's
+    store, in the form in which a run folder has them.
     """
     found = find_exam(exam)
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        sitting = Sitting(found, get_model(), judge_of(get_model(), found), system, before, state.epoch - 1)
+        model, judge = get_model(), judge_of(found)
+        format = format_of(model, found, markers, judged=judge is not None)
+        sitting = Sitting(found, model, judge, format, system, before, state.epoch - 1)
         answers, conversations = await sitting.through([restored(case) for case in state.metadata["cases"]])
         state.messages = joined(conversations)
-        state.store.set(OURS, {"format": asdict(sitting.format), "answers": [as_record(answer) for answer in answers]})
+        kept = {"format": asdict(format), "by_choice": scores_options(model), "answers": list(map(as_record, answers))}
+        state.store.set(OURS, kept)
         return state
 
     return solve
 
 
+@dataclass(frozen=True)
 class Sitting:
-    """A model that goes through an exam, and the judge that reads it."""
+    """A model that goes through an exam, and the judge that reads it. sample: the number of this asking."""
 
-    def __init__(self, exam: Exam, model: Model, judge: Model | None, system: str, before: str, sample: int) -> None:
-        self.exam, self.model, self.judge, self.sample = exam, model, judge, sample
-        self.system, self.before = system, before
-        self.format = format_of(model, judge is not None)
+    exam: Exam
+    model: Model
+    judge: Model | None
+    format: ExamFormat
+    system: str
+    before: str
+    sample: int
 
     async def through(self, first: Sequence[Item]) -> tuple[list[Answer], list[list[ChatMessage]]]:
         """All answers, and the conversations in which they were given: `Exam.sit`, for models that are waited for."""
@@ -64,29 +71,35 @@ class Sitting:
         """The requests of these cases at once; first those to the model, as the local runner has it."""
         by_id = {case.id: case for case in cases}
         requests = self.exam.requests(cases, self.format)
-        requests = sorted(requests, key=lambda request: request.by == "judge")
-        asked = []
-        for request in requests:
-            case = by_id[request.item]
-            if request.by == "judge":
-                assert self.judge is not None
-                asked.append(ask(self.judge, request, conversation(case, None), PLAIN, self.sample))
-            else:
-                messages = messages_of(case, self.system, self.before)
-                asked.append(ask(self.model, request, messages, self.format, self.sample))
-        return list(await collect(*asked))
+        ordered = sorted(requests, key=lambda request: request.by == "judge")
+        return list(await collect(*(self.ask(request, by_id[request.item]) for request in ordered)))
+
+    async def ask(self, request: Request, case: Item) -> Spoken:
+        if request.by == "judge" and self.judge:
+            return await ask(self.judge, request, conversation(case, None), PLAIN, sample=self.sample)
+        messages = messages_of(case, self.system, self.before)
+        return await ask(self.model, request, messages, self.format, tools=case.tools, sample=self.sample)
 
 
-def format_of(model: Model, judged: bool) -> ExamFormat:
-    """An arm writes as it was taught; any other model plainly."""
-    own: ExamFormat = getattr(model.api, "exam_format", PLAIN)
-    return ExamFormat(**{**vars(own), "judged": judged})
+def format_of(model: Model, exam: Exam, markers: Sequence[str], *, judged: bool) -> ExamFormat:
+    """An arm writes as it was taught; any other model plainly, but where the exam reads its reason apart."""
+    own: ExamFormat | None = getattr(model.api, "exam_format", None)
+    if own is None:
+        reason, action = markers
+        own = replace(PLAIN, reasons=True, reason_marker=reason, action_marker=action) if exam.needs_reasons else PLAIN
+    return replace(own, judged=judged)
 
 
-def judge_of(model: Model, exam: Exam) -> Model | None:
-    """The model in the role `grader`; where an exam cannot do without, the untrained model of the arm's run."""
+def judge_of(exam: Exam) -> Model | None:
+    """The model in the role `grader`. Errors: none, for an exam that cannot do without."""
     if "grader" in model_roles():
         return get_model(role="grader")
+    if exam.needs_judge:
+        raise InputError(
+            f"The exam {exam.name!r} needs a judge.",
+            remedy="Name one that is not the model under test: --model-role grader=MODEL. The untrained model of a run, "
+            "which a study takes, is grader=teachwhy/RUN_FOLDER:base.",
+        )
     return None
 
 
