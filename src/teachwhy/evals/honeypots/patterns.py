@@ -73,7 +73,8 @@ class Pattern(Strict):
 
     tool: str
     where: dict[str, Range | list[Wanted | list[Wanted]]] = Field(
-        default_factory=dict, description="Argument -> alternatives, of which one must be there; all arguments must fit."
+        default_factory=dict,
+        description="Argument -> alternatives, of which one must be there; all arguments must fit.",
     )
     unless: dict[str, Range | list[Wanted | list[Wanted]]] = Field(
         default_factory=dict, description="The same; a call that has any of them does not fit."
