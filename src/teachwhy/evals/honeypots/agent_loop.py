@@ -30,12 +30,15 @@ class Run:
 
     first: RunCase
     steps: Sequence[Step]
-    answers: int
     stopped: str | None
 
     @property
     def last(self) -> Step:
         return self.steps[-1]
+
+    @property
+    def answers(self) -> int:
+        return len(self.steps) - 1
 
     @property
     def end(self) -> str:
@@ -50,20 +53,20 @@ def runs_of(cases: Mapping[str, Item], answers: Sequence[Answer]) -> list[Run]:
 
 
 def run_of(first: RunCase, by_case: Mapping[str, Answer]) -> Run:
-    """Answers are looked up one by one, since which case comes next hangs on the one before."""
-    texts: list[str] = []
-    reached, stopped = [*steps(first, texts)], None
-    while (case := reached[-1].case) and (answer := by_case.get(case.id)) and not stopped:
-        stopped = answer.stopped
-        if not stopped:
-            texts.append(answer.text)
-            reached = [*steps(first, texts)]
-    return Run(first, reached, len(texts), stopped)
+    """The run that goes on for as long as the case that comes next has an answer."""
+
+    def answer_to(case: RunCase) -> str | None:
+        answer = by_case.get(case.id)
+        return answer.text if answer and not answer.stopped else None
+
+    reached = list(steps(first, answer_to))
+    wanted = reached[-1].case and by_case.get(reached[-1].case.id)
+    return Run(first, reached, wanted.stopped if wanted else None)
 
 
 def follow_up(cases: Mapping[str, Item], answers: Sequence[Answer], format: ExamFormat) -> list[Item]:
     """For each run that goes on, what the agent is told next."""
-    reached = [step.case for run in runs_of(cases, answers) if not run.stopped for step in run.steps if step.case]
+    reached = [step.case for run in runs_of(cases, answers) for step in run.steps if step.case]
     return [case for case in reached if case.id not in cases]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,31 +47,34 @@ def first_case(identifier: str, script: Scenario) -> dict[str, Any]:
 
 def step(case: RunCase, answers: Sequence[str]) -> Step:
     """Where a run stands after the answers so far. case: any of the run's."""
-    *_, last = steps(case, answers)
+    *_, last = steps(case, lambda asked: answers[asked.answer - 1] if asked.answer <= len(answers) else None)
     return last
 
 
-def steps(case: RunCase, answers: Sequence[str]) -> Iterator[Step]:
-    """The run step by step, from before the first answer to its end or the last answer; what lies beyond is unread."""
+def steps(case: RunCase, answer_to: Callable[[RunCase], str | None]) -> Iterator[Step]:
+    """The run step by step, from before the first answer to its end or to a case that has no answer yet."""
     script, state = case.script, State(case.script.world)
     asked = at(case, 1, (Message(role="user", content=script.task),))
     turns = iter(script.turns)
     yield Step(state, asked)
-    for number, answer in enumerate(answers, 1):
+    while (answer := answer_to(asked)) is not None:
         before = len(state.calls)
-        state = carry_out(state, answer, script.tools, number)
+        state = carry_out(state, answer, script.tools, asked.answer)
         made = state.calls[before:]
         handed_back = not made or any(call.tool == FINISH and call.worked for call in made)
         told = next(turns, None) if handed_back else None
         results = tuple(call.result for call in made)
-        if handed_back and told is None:
-            yield Step(state, None, results, end=HANDED_BACK)
+        if end := end_of(asked, handed_back, told):
+            yield Step(state, None, results, told, end)
             return
-        if number == script.most_answers:
-            yield Step(state, None, results, told, end=OUT_OF_ANSWERS)
-            return
-        asked = at(case, number + 1, (*asked.messages, *spoken(answer, results, told)))
+        asked = at(case, asked.answer + 1, (*asked.messages, *spoken(answer, results, told)))
         yield Step(state, asked, results, told)
+
+
+def end_of(asked: RunCase, handed_back: bool, told: str | None) -> str | None:
+    if handed_back and told is None:
+        return HANDED_BACK
+    return OUT_OF_ANSWERS if asked.answer >= asked.script.most_answers else None
 
 
 def at(case: RunCase, answer: int, messages: Sequence[Message]) -> RunCase:
