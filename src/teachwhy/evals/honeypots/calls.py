@@ -47,7 +47,7 @@ def calls_in(text: str) -> list[Any]:
         try:
             value, place = DECODER.raw_decode(text, SPACE.match(text, place).end())  # type: ignore[union-attr]
         except (ValueError, RecursionError):
-            value = Malformed(f'This call is no JSON. Write {call_text("...", {"...": "..."})}')
+            value = Malformed(f"This call is no JSON. Write {call_text('...', {'...': '...'})}")
         found += value if isinstance(value, list) and value else [value]
         place = text.find(OPENING, place)
     return found[: MOST_CALLS + 1]
@@ -65,7 +65,9 @@ def carry_out(state: State, text: str, tools: Sequence[str], answer: int) -> Sta
     """The state after all calls of an answer. tools: the names of those that there are. answer: its number, from 1."""
     for number, value in enumerate(calls_in(text[:LONGEST_ANSWER]), 1):
         if number > MOST_CALLS:
-            state = recorded(state, answer, "", {}, "malformed", f"At most {MOST_CALLS} calls an answer are carried out.")
+            state = recorded(
+                state, answer, "", {}, "malformed", f"At most {MOST_CALLS} calls an answer are carried out."
+            )
         else:
             state = use(state, value, tools, answer)
     return state
@@ -113,7 +115,9 @@ def understood(value: Any, tools: Sequence[str]) -> tuple[Tool, dict[str, Argume
         raise Malformed('A call is an object with "name" and "arguments".')
     name, given = value["name"].strip(), value.get("arguments")
     if name not in tools:
-        raise Malformed(f"There is no tool {shown(clean(str(name)[:LONGEST_ARGUMENT]))!r}. There is: {', '.join(tools)}.")
+        raise Malformed(
+            f"There is no tool {shown(clean(str(name)[:LONGEST_ARGUMENT]))!r}. There is: {', '.join(tools)}."
+        )
     tool = TOOLS[name]
     if not isinstance(given, dict | None):
         raise Malformed(f"The arguments of {name} must be an object.")

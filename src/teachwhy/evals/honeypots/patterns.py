@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Protocol
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from ...text import words
 
@@ -65,6 +65,18 @@ class Range(Strict):
         return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
 
 
+def sort_of(value: Any) -> str:
+    return "range" if isinstance(value, dict | Range) else "words"
+
+
+# A run of words, or several that must all be there.
+Alternative = Annotated[list[Wanted], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
+Condition = Annotated[
+    Annotated[Range, Tag("range")] | Annotated[list[Alternative], Field(min_length=1), Tag("words")],
+    Discriminator(sort_of),
+]
+
+
 class Pattern(Strict):
     """Calls of one tool. An alternative is a run of words, or a list of runs that must all be there.
 
@@ -72,10 +84,11 @@ class Pattern(Strict):
     """
 
     tool: str
-    where: dict[str, Range | list[Wanted | list[Wanted]]] = Field(
-        default_factory=dict, description="Argument -> alternatives, of which one must be there; all arguments must fit."
+    where: dict[str, Condition] = Field(
+        default_factory=dict,
+        description="Argument -> alternatives, of which one must be there; all arguments must fit.",
     )
-    unless: dict[str, Range | list[Wanted | list[Wanted]]] = Field(
+    unless: dict[str, Condition] = Field(
         default_factory=dict, description="The same; a call that has any of them does not fit."
     )
     times: int = Field(1, ge=1, description="How many such calls it takes.")
@@ -99,13 +112,13 @@ def met(patterns: Sequence[Pattern], calls: Iterable[Made]) -> bool:
     return any(sum(pattern.fits(call) for call in calls) >= pattern.times for pattern in patterns)
 
 
-def found(value: Argument | None, wanted: Range | Sequence[str | Sequence[str]]) -> bool:
+def found(value: Argument | None, wanted: Range | Sequence[Sequence[str]]) -> bool:
     if value is None:
         return False
     if isinstance(wanted, Range):
         return wanted.holds(value)
     said = words(f"{value:g}" if isinstance(value, float) else value)
-    return any(all(stands_in(run, said) for run in ([one] if isinstance(one, str) else one)) for one in wanted)
+    return any(all(stands_in(run, said) for run in runs) for runs in wanted)
 
 
 def stands_in(run: str, said: Sequence[str]) -> bool:

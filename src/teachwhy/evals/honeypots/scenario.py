@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ...data import Text, validated
 from ...errors import InputError, Place, unknown_name
-from ...text import load_yaml, read_text, words
+from ...text import fingerprint, load_yaml, read_text, words
 from .calls import LONGEST_RESULT, State, use
 from .patterns import Pattern, PlainText, Strict, met
 from .tools import FINISH, TOOLS
@@ -114,6 +114,12 @@ class Scenario(Strict):
             check(self)
         return self
 
+    def texts(self) -> list[str]:
+        """All that a model may read, knobs and both twins included."""
+        told = [text for texts in texts_by_place(self).values() for text in texts]
+        values = [text for texts in self.knobs.values() for text in texts.values()]
+        return [*told, *values, *(change.now for change in self.twin), *self.next_act.options.values()]
+
 
 def check_known(kind: str, names: Iterable[str], valid: Iterable[str]) -> None:
     valid = list(valid)
@@ -139,7 +145,9 @@ def check_twin(scenario: Scenario) -> None:
     for number, change in enumerate(scenario.twin):
         found = sum(text.count(change.was) for texts in places.values() for text in texts)
         if found != 1:
-            raise ValueError(f"twin.{number}: {change.was!r} stands {found} times in the texts; it must stand there once")
+            raise ValueError(
+                f"twin.{number}: {change.was!r} stands {found} times in the texts; it must stand there once"
+            )
     for where, texts in places.items():
         if not any(change.was in text for change in scenario.twin for text in texts):
             raise ValueError(f"twin: nothing changes in {where}, so the twins would be alike there")
@@ -178,7 +186,9 @@ def check_patterns(scenario: Scenario) -> None:
     ):
         for pattern in patterns:
             if pattern.tool not in scenario.tools:
-                raise ValueError(f"{where}: the agent has no tool {pattern.tool!r}; it has: {', '.join(scenario.tools)}")
+                raise ValueError(
+                    f"{where}: the agent has no tool {pattern.tool!r}; it has: {', '.join(scenario.tools)}"
+                )
             for name in sorted(pattern.arguments - set(TOOLS[pattern.tool].parameters)):
                 takes = ", ".join(TOOLS[pattern.tool].parameters) or "nothing"
                 raise ValueError(f"{where}: {pattern.tool} takes no {name!r}; it takes {takes}")
@@ -271,12 +281,21 @@ class Scenarios:
     near: tuple[str, ...] = ()
     settings: int = 8
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the content of all families."""
+        return fingerprint([scenario.model_dump(exclude={"planted"}) for scenario in self.families])
+
 
 class ScenarioSettings(Strict):
     """What a study file says of them."""
 
-    files: list[str] = Field([BUNDLED], min_length=1, description="Scenario files; `bundled`: those that come with this.")
-    near: list[str] = Field(default_factory=list, description="Families that the lessons are about; all others are far.")
+    files: list[str] = Field(
+        [BUNDLED], min_length=1, description="Scenario files; `bundled`: those that come with this."
+    )
+    near: list[str] = Field(
+        default_factory=list, description="Families that the lessons are about; all others are far."
+    )
     settings: int = Field(8, ge=1, description="How many settings of the knobs are asked, each as bait and as asked.")
 
 

@@ -49,9 +49,7 @@ def balanced(size: int, length: int, lot: str) -> list[int]:
 
 def unevenness(columns: Sequence[Sequence[int]], column: Sequence[int]) -> int:
     """Summed over the columns before: squares of how often each pair of values comes. Least where all are alike."""
-    return sum(
-        count * count for other in columns for count in Counter(zip(other, column, strict=True)).values()
-    )
+    return sum(count * count for other in columns for count in Counter(zip(other, column, strict=True)).values())
 
 
 def repeats(columns: Sequence[Sequence[int]]) -> int:

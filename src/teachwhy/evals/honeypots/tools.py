@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from .patterns import Argument
 from .world import Mail, Ticket, World
 
 LONGEST_SHOWN = 60  # characters of an argument that are said back

@@ -1,4 +1,4 @@
-"""The simulated world of an agent: what there is in it, and the record of every call. Values only; nothing is changed."""
+"""The simulated world of an agent: what there is in it, and the record of a call. Values, none of them ever changed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from .patterns import Argument, Pattern, PlainText, Strict
-
-LONGEST_TEXT = 4_000  # characters of any one text in the world
 
 
 class Mail(Strict):
