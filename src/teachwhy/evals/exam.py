@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..errors import unknown_name
@@ -52,7 +52,8 @@ class Answer:
     """What a model said to a request, stored once.
 
     text: everything it generated, the opening included. choice: decision -> mean log-probability (nats a token) of
-    the full action after the model's own words before it.
+    the full action after the model's own words before it. cause: why there is nothing to score, such as a request that
+    was never answered; None for an answer.
     """
 
     item: str
@@ -60,6 +61,7 @@ class Answer:
     text: str
     choice: Mapping[str, float] = field(default_factory=dict)
     sample: int = 0
+    cause: str | None = None
 
     @property
     def chosen(self) -> str | None:
@@ -163,20 +165,33 @@ class Exam:
         while new:
             known |= {case.id: case for case in new}
             answers += put(new)
-            new = self.follow_up(known, answers, format) if self.follow_up else []
+            new = self.follow_up(known, given(answers), format) if self.follow_up else []
         return answers
 
     def score_all(self, cases: Mapping[str, Item], answers: Sequence[Answer], format: ExamFormat) -> list[Score]:
-        """The scores of each answer, then those that need several."""
-        each = [score for answer in answers for score in self.score(cases[answer.item], answer, format)]
-        return each + (self.score_together(cases, answers, format) if self.score_together else [])
+        """The scores of each answer, then those that need several. What was never answered is unscored."""
+        each = [
+            without_value(score, answer.cause) if answer.cause else score
+            for answer in answers
+            for score in self.score(cases[answer.item], answer, format)
+        ]
+        return each + (self.score_together(cases, given(answers), format) if self.score_together else [])
 
     def asked(self, cases: Mapping[str, Item], answers: Sequence[Answer], format: ExamFormat) -> dict[str, Item]:
         """Case id -> case: those given and all that followed from the answers."""
-        known = dict(cases)
+        known, answers = dict(cases), given(answers)
         while self.follow_up and (new := self.follow_up(known, answers, format)):
             known |= {case.id: case for case in new}
         return known
+
+
+def given(answers: Sequence[Answer]) -> list[Answer]:
+    """Those that are answers."""
+    return [answer for answer in answers if answer.cause is None]
+
+
+def without_value(score: Score, cause: str) -> Score:
+    return replace(score, value=None, decision=None, cause=cause)
 
 
 def action_part(text: str, action_marker: str) -> str:
