@@ -12,7 +12,18 @@ from typing import Any
 
 from ..data import faults
 from ..errors import RunError
-from ..models import ApiChat, Asking, ChatFormat, ModelSource, Purse, choose_device, choose_dtype, find_model, load_chat
+from ..models import (
+    USUAL,
+    ApiChat,
+    Asking,
+    ChatFormat,
+    ModelSource,
+    Purse,
+    choose_device,
+    choose_dtype,
+    find_model,
+    load_chat,
+)
 from ..models.load import model_context
 from ..text import fingerprint
 from ..train.reporters import check_reporters
@@ -57,15 +68,15 @@ def run_study(
     arms: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     runs: Path = Path("runs"),
-    asking: Asking = Asking(),
+    asking: Asking = USUAL,
     purse: Purse | None = None,
     say: Say = print,
     on_message: Callable[[dict[str, Any]], None] = lambda message: None,
 ) -> Run:
     """Run a study, or the part of it that arms and seeds name; parts of one study join in one run folder.
 
-    quick: what the study's `quick:` says, at its first seed. asking, purse: how a model behind an API is asked, and what
-    all that is asked of it in this study may cost.
+    quick: what the study's `quick:` says, at its first seed. asking, purse: how a model behind an API is asked, and
+    what all that is asked of it in this study may cost.
     Errors (TeachwhyError): bad input, a check that does not hold, a model or folder that cannot be used.
     """
     study = read_study(path, model=model, quick=quick)

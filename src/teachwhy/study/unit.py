@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from ..evals import WORDINGS, Answer, ExamFormat, Item, Request, answer_requests, as_record, find_exam
 from ..models import (
+    USUAL,
     ApiModel,
     Asking,
     LanguageModel,
@@ -56,7 +57,7 @@ class Job:
     run: Path
     environment: Mapping[str, Any]
     threads: int
-    asking: Asking = Asking()
+    asking: Asking = USUAL
     purse: Purse = field(default_factory=Purse)
 
     def train_stamp(self, unit: Unit) -> str:
