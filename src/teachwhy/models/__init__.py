@@ -1,7 +1,7 @@
 """Models: find and load one, render its chat format, generate, score choices, apply adapters."""
 
 from .adapters import Canary, attach_new, load_weights, load_with_adapter
-from .api import ApiChat, ApiModel, Asking
+from .api import USUAL, ApiChat, ApiModel, Asking
 from .chat import Chat
 from .choose import Choice, score_after, score_choices
 from .generate import Ended, Sampling, generate
@@ -12,6 +12,7 @@ from .speaker import ChatFormat, LocalSpeaker, Reply, Speaker
 
 __all__ = [
     "PRICES",
+    "USUAL",
     "ApiChat",
     "ApiModel",
     "Asking",

@@ -44,6 +44,9 @@ class Asking:
     give_up_after: int = 20
 
 
+USUAL = Asking()
+
+
 class ApiChat:
     """Conversations written down as JSON: the provider renders them, with a template of its own."""
 
@@ -65,7 +68,7 @@ class ApiModel:
     """A model of one of Inspect's providers. name: as in a study file. purse: what may be spent on it."""
 
     name: str
-    asking: Asking = Asking()
+    asking: Asking = USUAL
     purse: Purse = field(default_factory=Purse)
 
     @property
@@ -142,7 +145,7 @@ class Queue:
         async with self.settled:
             self.purse.settle(self.worst[place], reply.tokens_in, reply.tokens_out)
             self.failed_in_a_row = 0 if reply.came else self.failed_in_a_row + 1
-            if reply.cause in map(fatal_cause, NEVER):
+            if reply.cause in [fatal_cause(status) for status in NEVER]:
                 self.fatal, self.stopped = reply, reply.cause
             elif self.failed_in_a_row >= self.give_up_after:
                 self.stopped = self.stopped or GIVEN_UP

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -20,12 +21,20 @@ FEET = ("base", "generic", "what")
 def observations(
     scores: Scores, arm: str, exam: str, metric: str, format: str, subset: Mapping[str, str], items: Mapping[str, Item]
 ) -> list[Observation]:
-    """The scores of one arm on a subset of the items, as the statistics take them."""
-    return [
-        Observation(score.item, items[score.item].family, seed, score.value)
-        for seed, score in scores.get((arm, exam), ())
-        if score.metric == metric and score.format == format and in_subset(items[score.item], subset)
-    ]
+    """The scores of one arm on a subset of the items, as the statistics take them: one an item and seed.
+
+    Where an item was asked several times it is their mean, of those that could be scored.
+    """
+    values: dict[tuple[str, int | None], list[float | None]] = {}
+    for seed, score in scores.get((arm, exam), ()):
+        if score.metric == metric and score.format == format and in_subset(items[score.item], subset):
+            values.setdefault((score.item, seed), []).append(score.value)
+    return [Observation(item, items[item].family, seed, mean_of(found)) for (item, seed), found in values.items()]
+
+
+def mean_of(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None
 
 
 def all_contrasts(study: Study, scores: Scores, items: Mapping[str, Item]) -> list[dict[str, Any]]:

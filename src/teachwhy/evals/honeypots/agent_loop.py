@@ -57,11 +57,11 @@ def run_of(first: RunCase, by_case: Mapping[str, Answer]) -> Run:
 
     def answer_to(case: RunCase) -> str | None:
         answer = by_case.get(case.id)
-        return answer.text if answer and not answer.stopped else None
+        return answer.text if answer and not answer.cause else None
 
     reached = list(steps(first, answer_to))
     wanted = reached[-1].case and by_case.get(reached[-1].case.id)
-    return Run(first, reached, wanted.stopped if wanted else None)
+    return Run(first, reached, wanted.cause if wanted else None)
 
 
 def follow_up(cases: Mapping[str, Item], answers: Sequence[Answer], format: ExamFormat) -> list[Item]:
@@ -123,6 +123,7 @@ register(
         cases=cases,
         requests=requests,
         follow_up=follow_up,
+        reads_causes=True,
         score=score,
         score_together=score_together,
         metrics=(
