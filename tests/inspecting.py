@@ -34,7 +34,9 @@ def scripted(say: Say) -> Model:
     return get_model(f"scripted/{name}")
 
 
-def examined(exam: str, model: Model | str, folder: Path, *, roles: Any = None, limits: Any = None, **arguments: Any) -> EvalLog:
+def examined(
+    exam: str, model: Model | str, folder: Path, *, roles: Any = None, limits: Any = None, **arguments: Any
+) -> EvalLog:
     """The log of a model that sat an exam."""
     return run(getattr(inspect_tasks, exam)(**arguments), model, folder, model_roles=roles, **(limits or {}))
 

@@ -122,7 +122,9 @@ def test_what_was_stopped_is_taken_up_by_sample(items: Path, tmp_path: Path):
 def test_several_epochs_are_scored_apart(items: Path, tmp_path: Path):
     log = examined("framings", scripted(obeys), tmp_path, items=str(items), limits={"epochs": 2})
     assert len(log.samples) == 2 * 8 * 4
-    assert {record["sample"] for one in log.samples if one.epoch == 2 for record in one.store["teachwhy"]["answers"]} == {1}
+    assert {
+        record["sample"] for one in log.samples if one.epoch == 2 for record in one.store["teachwhy"]["answers"]
+    } == {1}
     assert rates_of(log)["agreement"] == 1.0
 
 

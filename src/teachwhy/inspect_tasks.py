@@ -9,11 +9,12 @@ from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import ModelAPI, modelapi
 
 from .evals import Exam, Item, find_exam
+from .evals.decisions import by_lot
 from .inspect.cases import messages_of, stored
 from .inspect.material import Asked, read_asked
 from .inspect.plainly import told_plainly
 from .inspect.scoring import exam as scores_of
-from .inspect.solving import sit
+from .inspect.solving import LOT, sit
 from .models.api import as_messages
 
 Prompts = list[dict[str, Any]] | dict[str, Any] | None
@@ -83,22 +84,28 @@ def task_of(name: str, study: str | None, items: str | None, prompts: Prompts, s
 def samples_of(exam: Exam, asked: Asked) -> list[Sample]:
     """One sample a case; one for all of an exam whose questions hang on answers to other cases."""
     cases = asked.cases(exam)
-    groups = [cases] if exam.asks_across else [[case] for case in cases]
-    return [sample_of(exam, group, asked) for group in groups]
+    if exam.asks_across:
+        return [sample_of(exam.name, cases, asked, {})]
+    lot = by_lot(cases)
+    fields = ("family", "pair", "principle", "distance", "kind")
+    return [
+        sample_of(
+            case.id,
+            [case],
+            asked,
+            {name: value for name in fields if (value := getattr(case, name))}
+            | {LOT: [lot.index(case.pair), len(lot)]},
+        )
+        for case in cases
+    ]
 
 
-def sample_of(exam: Exam, group: list[Item], asked: Asked) -> Sample:
-    first = group[0]
-    alone = len(group) == 1
-    fields = (
-        {name: getattr(first, name) for name in ("family", "pair", "principle", "distance", "kind")} if alone else {}
-    )
+def sample_of(identifier: str, cases: list[Item], asked: Asked, about: dict[str, Any]) -> Sample:
+    """about: what a reader of the log may want to sort by."""
+    first = cases[0]
     return Sample(
-        id=first.id if alone else exam.name,
+        id=identifier,
         input=as_messages(messages_of(first, asked.system, asked.before)),
-        target=first.gold or "" if alone else "",
-        metadata={
-            **{name: value for name, value in fields.items() if value},
-            "cases": [stored(case) for case in group],
-        },
+        target=first.gold or "" if len(cases) == 1 else "",
+        metadata={**about, "cases": [stored(case) for case in cases]},
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..data import find_arm
 from ..errors import InputError, RunError, listed
 from ..evals import ExamFormat
-from ..models import LanguageModel, find_model, load_model
+from ..models import LanguageModel, LocalSpeaker, find_model, load_model
 from ..models.load import model_context
 from ..study import Job, Unit, plan_units
 from ..study.ask import job_of, load_unit
@@ -54,10 +54,16 @@ def load_arm(name: str) -> Arm:
         return Arm(name, load_model(source), model_context(source))
     job = job_of(named.folder, named.folder, log.info)
     unit = unit_of(job, named)
-    study = job.study
+    study, speaker = job.study, load_unit(job, unit)
+    if not isinstance(speaker, LocalSpeaker):
+        raise InputError(
+            "The model of this run is behind an API.",
+            where=f"run {job.run}",
+            remedy=f"Ask it by the name of its provider, {job.source.folder}, with -T system={unit.arm.arm}.",
+        )
     return Arm(
         name,
-        load_unit(job, unit),
+        speaker.model,
         model_context(job.source),
         study.exam_format(unit.arm),
         find_arm(unit.arm.arm).system_text(study.policy),

@@ -134,7 +134,8 @@ def conversation(messages: Sequence[ChatMessage], *before: str) -> list[dict[str
 
     before: what stands before the system prompt.
     """
-    spoken = [{"role": "system", "content": text} for text in before if text]
+    first = "\n\n".join(filter(None, before))
+    spoken = [{"role": "system", "content": first}] if first else []
     for message in messages:
         role = "user" if isinstance(message, ChatMessageTool) else message.role
         text = text_of(message)

@@ -18,6 +18,9 @@ from .asking import OURS, Spoken, ask, scores_options
 from .cases import messages_of, restored
 
 
+LOT = "lot"  # in a sample's metadata: the place of its pair among those asked in both formats, and how many there are
+
+
 @solver
 def sit(exam: str, system: str = "", before: str = "", markers: Sequence[str] = ("Reason:", "Answer:")) -> Solver:
     """Ask a sample's cases, and what follows from the answers, until nothing does.
@@ -31,7 +34,8 @@ def sit(exam: str, system: str = "", before: str = "", markers: Sequence[str] = 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         model, judge = get_model(), judge_of(found)
         format = format_of(model, found, markers, judged=judge is not None)
-        sitting = Sitting(found, model, judge, format, system, before, state.epoch - 1)
+        lot = state.metadata.get(LOT)
+        sitting = Sitting(found, model, judge, format, in_both(format, lot), system, before, state.epoch - 1)
         answers, conversations = await sitting.through([restored(case) for case in state.metadata["cases"]])
         state.messages = joined(conversations)
         kept = {"format": asdict(format), "by_choice": scores_options(model), "answers": list(map(as_record, answers))}
@@ -43,12 +47,17 @@ def sit(exam: str, system: str = "", before: str = "", markers: Sequence[str] = 
 
 @dataclass(frozen=True)
 class Sitting:
-    """A model that goes through an exam, and the judge that reads it. sample: the number of this asking."""
+    """A model that goes through an exam, and the judge that reads it.
+
+    format: how it writes. asked: the same with the share of the other format for this sample alone, none or all. sample:
+    the number of this asking.
+    """
 
     exam: Exam
     model: Model
     judge: Model | None
     format: ExamFormat
+    asked: ExamFormat
     system: str
     before: str
     sample: int
@@ -64,13 +73,13 @@ class Sitting:
             spoken = await self.put(new)
             answers += [one.answer for one in spoken]
             conversations += [one.messages for one in spoken if one.messages]
-            new = self.exam.follow_up(known, answers, self.format) if self.exam.follow_up else []
+            new = self.exam.follow_up(known, self.exam.heard(answers), self.format) if self.exam.follow_up else []
         return answers, conversations
 
     async def put(self, cases: Sequence[Item]) -> list[Spoken]:
         """The requests of these cases at once; first those to the model, as the local runner has it."""
         by_id = {case.id: case for case in cases}
-        requests = self.exam.requests(cases, self.format)
+        requests = self.exam.requests(cases, self.asked)
         ordered = sorted(requests, key=lambda request: request.by == "judge")
         return list(await collect(*(self.ask(request, by_id[request.item]) for request in ordered)))
 
@@ -88,6 +97,14 @@ def format_of(model: Model, exam: Exam, markers: Sequence[str], *, judged: bool)
         reason, action = markers
         own = replace(PLAIN, reasons=True, reason_marker=reason, action_marker=action) if exam.needs_reasons else PLAIN
     return replace(own, judged=judged)
+
+
+def in_both(format: ExamFormat, lot: Sequence[int] | None) -> ExamFormat:
+    """The format with a share of 1 where this sample's pair is of the share that is asked in both, and 0 where not."""
+    if lot is None:
+        return format
+    place, pairs = lot
+    return replace(format, off_share=float(place < round(format.off_share * pairs)))
 
 
 def judge_of(exam: Exam) -> Model | None:
