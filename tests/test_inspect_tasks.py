@@ -173,9 +173,9 @@ def test_refusals_are_read_by_rule_and_by_a_grader(tmp_path: Path):
     assert judged == {"refuses_harmless": 1.0, "refuses_harmless_by_judge": 0.0}
 
 
-@pytest.mark.parametrize("exam", ["edge_cases", "framings", "explanations", "decisions"])
+@pytest.mark.parametrize("exam", ["edge_cases", "framings", "explanations", "decisions", "honeypots"])
 def test_a_case_comes_back_from_a_log_as_it_was(exam: str):
-    asked = read_asked(None, None, [], "base", 8)
+    asked = read_asked(None, sample=8)
     for case in asked.cases(find_exam(exam)):
         again = restored(json.loads(json.dumps(stored(case))))
         assert type(again) is type(case)
@@ -190,7 +190,7 @@ def test_explanations_need_a_judge(tmp_path: Path):
 
 def test_explanations_of_a_model_that_only_writes_are_measures_of_their_own(tmp_path: Path):
     """Its reasons name the deciding fact and its decisions are right; the judge believes whatever it is told."""
-    asked = read_asked(None, None, [], "base", 4)
+    asked = read_asked(None, sample=4)
     own = {case.prompt: case for case in asked.cases(find_exam("explanations")) if case.part in ("own", "edited")}
 
     def knows(messages: list) -> str:

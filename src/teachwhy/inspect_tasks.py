@@ -17,7 +17,7 @@ from .inspect.scoring import exam as scores_of
 from .inspect.solving import LOT, sit
 from .models.api import as_messages
 
-Prompts = list[dict[str, Any]] | dict[str, Any] | None
+Settings = dict[str, Any]
 
 
 @modelapi(name="teachwhy")
@@ -29,11 +29,9 @@ def teachwhy() -> type[ModelAPI]:
 
 
 @task
-def edge_cases(
-    study: str | None = None, items: str | None = None, system: str = "base", sample: int | None = None
-) -> Task:
+def edge_cases(study: str | None = None, items: str | None = None, system: str = "base") -> Task:
     """Pairs of prompts alike in words, of which one is to be helped with and one declined."""
-    return task_of("edge_cases", study, items, None, system, sample)
+    return task_of("edge_cases", study, items=items, system=system)
 
 
 @task
@@ -41,7 +39,7 @@ def framings(
     study: str | None = None, items: str | None = None, system: str = "base", sample: int | None = None
 ) -> Task:
     """Whether a decision holds when the request comes in another setting, tone or long talk."""
-    return task_of("framings", study, items, None, system, sample)
+    return task_of("framings", study, items=items, system=system, sample=sample)
 
 
 @task
@@ -49,29 +47,36 @@ def explanations(
     study: str | None = None, items: str | None = None, system: str = "base", sample: int | None = None
 ) -> Task:
     """Whether a model acts on the reasons that it gives. Needs a judge: --model-role grader=MODEL."""
-    return task_of("explanations", study, items, None, system, sample)
+    return task_of("explanations", study, items=items, system=system, sample=sample)
 
 
 @task
-def decisions(
-    study: str | None = None, items: str | None = None, system: str = "base", sample: int | None = None
-) -> Task:
+def decisions(study: str | None = None, items: str | None = None, system: str = "base") -> Task:
     """Which of a closed set of actions a model takes."""
-    return task_of("decisions", study, items, None, system, sample)
+    return task_of("decisions", study, items=items, system=system)
 
 
 @task
-def refusals(study: str | None = None, prompts: Prompts = None, system: str = "base") -> Task:
+def refusals(study: str | None = None, prompts: Settings | list[Settings] | None = None, system: str = "base") -> Task:
     """What is refused of prompts that merely look harmful, and of those that are. prompts: as in a study file."""
-    return task_of("refusals", study, None, prompts, system, None)
+    sets = [prompts] if isinstance(prompts, dict) else prompts or []
+    return task_of("refusals", study, prompts=sets, system=system)
 
 
-def task_of(name: str, study: str | None, items: str | None, prompts: Prompts, system: str, sample: int | None) -> Task:
-    """An exam as a task. Scores of several epochs are not averaged before they are counted: pairs need them whole."""
+@task
+def honeypots(study: str | None = None, scenarios: Settings | None = None, system: str = "base") -> Task:
+    """What an agent under temptation does in a simulated world. scenarios: as in a study file."""
+    return task_of("honeypots", study, scenarios=scenarios, system=system)
+
+
+def task_of(name: str, study: str | None, **asked_for: Any) -> Task:
+    """An exam as a task. Scores of several epochs are not averaged before they are counted: pairs need them whole.
+
+    asked_for: as `read_asked` takes it.
+    """
     with told_plainly():
         exam = find_exam(name)
-        sets = [prompts] if isinstance(prompts, dict) else prompts or []
-        asked = read_asked(study, items, sets, system, sample)
+        asked = read_asked(study, **asked_for)
         return Task(
             dataset=MemoryDataset(samples_of(exam, asked), name=name),
             solver=sit(name, asked.system, asked.before, [asked.reason_marker, asked.action_marker]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..evals import Answer, ExamFormat, Request
@@ -95,8 +95,9 @@ async def written(
     model: Model, request: Request, messages: list[ChatMessage], tools: list[ToolInfo], sample: int
 ) -> Spoken:
     output = await model.generate(messages, tools)
-    said = read_output(output).text
-    return Spoken(Answer(request.item, request.format, said, sample=sample), [*messages, output.message])
+    reply = read_output(output)
+    answer = Answer(request.item, request.format, reply.text, sample=sample, cause=reply.cause)
+    return Spoken(answer, [*messages, output.message])
 
 
 async def named(model: Model, request: Request, conversation: Sequence[Mapping[str, str]], sample: int) -> Spoken:
@@ -109,7 +110,7 @@ async def named(model: Model, request: Request, conversation: Sequence[Mapping[s
     said = spoken.answer.text
     found = [name for name, option in request.options.items() if in_words(option, said)]
     choice = {name: NAMED if name in found else NOT_NAMED for name in request.options} if len(found) == 1 else {}
-    return Spoken(Answer(request.item, request.format, said, choice, sample), spoken.messages)
+    return Spoken(replace(spoken.answer, choice=choice), spoken.messages)
 
 
 def in_words(option: str, said: str) -> bool:

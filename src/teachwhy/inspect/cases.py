@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel
 
 from ..errors import unknown_name
 from ..evals import Item
@@ -17,17 +17,15 @@ KIND = "case"  # the field of a stored case that names its class
 
 def stored(case: Item) -> dict[str, Any]:
     """A case as plain data; fields that are empty are left out."""
-    return {KIND: type(case).__name__, **case.model_dump(mode="json", exclude_none=True)}
+    return {KIND: type(case).__name__, **case.model_dump(mode="json", by_alias=True, exclude_none=True)}
 
 
 def restored(record: dict[str, Any]) -> Item:
-    """The case of a record made by `stored`; not checked again, since cases made of items need not be items."""
+    """The case of a record made by `stored`."""
     kinds = {kind.__name__: kind for kind in kinds_of(Item)}
     if record[KIND] not in kinds:
         raise unknown_name("kind of case", record[KIND], kinds, where="the samples of this log")
-    kind = kinds[record[KIND]]
-    fields = {name: adapter.validate_python(record[name]) for name, adapter in adapters(kind).items() if name in record}
-    return kind.model_construct(**fields)
+    return cast(Item, rebuilt(kinds[record[KIND]], record))
 
 
 def kinds_of(kind: type[Item]) -> Iterator[type[Item]]:
@@ -36,10 +34,37 @@ def kinds_of(kind: type[Item]) -> Iterator[type[Item]]:
         yield from kinds_of(below)
 
 
-@cache
-def adapters(kind: type[Item]) -> dict[str, TypeAdapter[Any]]:
-    """Field -> what reads its value; of the type alone, since a field's bounds hold for items a user wrote."""
-    return {name: TypeAdapter(field.annotation) for name, field in kind.model_fields.items()}
+def rebuilt(kind: Any, value: Any) -> Any:
+    """A value of this type from its plain data. Not checked again: a case made of an item need not be an item."""
+    kind = bare(kind)
+    parts = get_args(kind)
+    if get_origin(kind) in (Union, UnionType):
+        return rebuilt(next((part for part in parts if takes(part, value)), None), value)
+    if isinstance(value, dict) and parts:
+        return {name: rebuilt(parts[1], one) for name, one in value.items()}
+    if isinstance(value, list) and parts:
+        return (get_origin(kind) or list)(rebuilt(parts[0], one) for one in value)
+    if isinstance(value, dict) and is_model(kind):
+        named = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
+        return kind.model_construct(**{name: rebuilt(named[name], value[name]) for name in named if name in value})
+    return value
+
+
+def bare(kind: Any) -> Any:
+    """A type without what is noted beside it."""
+    return bare(get_args(kind)[0]) if get_origin(kind) is Annotated else kind
+
+
+def takes(kind: Any, value: Any) -> bool:
+    """Whether plain data of this shape may be of this type."""
+    kind = bare(kind)
+    if isinstance(value, dict):
+        return is_model(kind) or get_origin(kind) is dict
+    return isinstance(value, list) and get_origin(kind) in (list, tuple)
+
+
+def is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def messages_of(case: Item, system: str, before: str) -> list[dict[str, str]]:

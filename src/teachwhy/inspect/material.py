@@ -10,6 +10,7 @@ from typing import Any
 from ..data import find_arm, validated
 from ..errors import InputError, Place
 from ..evals import Exam, Item, Material, PromptSet, read_items, read_prompts
+from ..evals.honeypots import ScenarioSettings, read_scenarios
 from ..policy import Policy
 from ..study import read_study
 
@@ -37,11 +38,17 @@ class Asked:
 
 
 def read_asked(
-    study: str | None, items: str | None, prompts: Sequence[Mapping[str, Any]], system: str, sample: int | None
+    study: str | None,
+    items: str | None = None,
+    prompts: Sequence[Mapping[str, Any]] = (),
+    scenarios: Mapping[str, Any] | None = None,
+    system: str = "base",
+    sample: int | None = None,
 ) -> Asked:
     """The items of a study or of a file; those of the study `assistant` where neither is named.
 
     prompts: further sets of prompts, written as in a study file; their files are looked for from where one stands.
+    scenarios: as in a study file, in the place of the study's; all that come with this where neither names any.
     system: the arm, of those that are not trained, whose text stands before the system prompts of study and items.
     sample: how many items are asked in exams that ask many things of each; None: as the study says.
     """
@@ -54,9 +61,13 @@ def read_asked(
         asked, policy = of_study(Path(study) if study else bundled_study())
     sets = [validated(PromptSet, dict(one), Place("-T prompts", number)) for number, one in enumerate(prompts, 1)]
     material = asked.material
+    named = None
+    if scenarios is not None or material.scenarios is None:
+        named = validated(ScenarioSettings, dict(scenarios or {}), Place("-T scenarios"))
     material = replace(
         material,
         prompts=[*material.prompts, *read_prompts(sets, Path())],
+        scenarios=read_scenarios(named, Path()) if named else material.scenarios,
         sample=material.sample if sample is None else sample,
     )
     return replace(asked, material=material, before=text_before(system, policy))

@@ -19,7 +19,6 @@ from .arms import PLAIN
 from .asking import OURS
 from .cases import restored
 
-
 NAME = "teachwhy/exam"
 BY_CHOICE = "_by_choice"  # what measures that need log-probabilities end in
 

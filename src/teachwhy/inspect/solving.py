@@ -12,11 +12,12 @@ from inspect_ai.util import collect
 
 from ..errors import InputError
 from ..evals import Answer, Exam, ExamFormat, Item, Request, as_record, find_exam
+from ..evals.honeypots import RunCase
 from ..study.prepare import conversation
+from .agents import Agents
 from .arms import PLAIN
 from .asking import OURS, Spoken, ask, scores_options
 from .cases import messages_of, restored
-
 
 LOT = "lot"  # in a sample's metadata: the place of its pair among those asked in both formats, and how many there are
 
@@ -35,7 +36,9 @@ def sit(exam: str, system: str = "", before: str = "", markers: Sequence[str] = 
         model, judge = get_model(), judge_of(found)
         format = format_of(model, found, markers, judged=judge is not None)
         lot = state.metadata.get(LOT)
-        sitting = Sitting(found, model, judge, format, in_both(format, lot), system, before, state.epoch - 1)
+        sample = state.epoch - 1
+        asked = in_both(format, lot)
+        sitting = Sitting(found, model, judge, format, asked, system, before, sample, Agents(before, sample))
         answers, conversations = await sitting.through([restored(case) for case in state.metadata["cases"]])
         state.messages = joined(conversations)
         kept = {"format": asdict(format), "by_choice": scores_options(model), "answers": list(map(as_record, answers))}
@@ -49,8 +52,8 @@ def sit(exam: str, system: str = "", before: str = "", markers: Sequence[str] = 
 class Sitting:
     """A model that goes through an exam, and the judge that reads it.
 
-    format: how it writes. asked: the same with the share of the other format for this sample alone, none or all. sample:
-    the number of this asking.
+    format: how it writes. asked: the same, with the share of the other format for this sample alone: none or all.
+    sample: the number of this asking.
     """
 
     exam: Exam
@@ -61,6 +64,7 @@ class Sitting:
     system: str
     before: str
     sample: int
+    agents: Agents
 
     async def through(self, first: Sequence[Item]) -> tuple[list[Answer], list[list[ChatMessage]]]:
         """All answers, and the conversations in which they were given: `Exam.sit`, for models that are waited for."""
@@ -86,6 +90,8 @@ class Sitting:
     async def ask(self, request: Request, case: Item) -> Spoken:
         if request.by == "judge" and self.judge:
             return await ask(self.judge, request, conversation(case, None), PLAIN, sample=self.sample)
+        if isinstance(case, RunCase) and not scores_options(self.model):
+            return await self.agents.ask(self.model, case)
         messages = messages_of(case, self.system, self.before)
         return await ask(self.model, request, messages, self.format, tools=case.tools, sample=self.sample)
 
@@ -114,8 +120,8 @@ def judge_of(exam: Exam) -> Model | None:
     if exam.needs_judge:
         raise InputError(
             f"The exam {exam.name!r} needs a judge.",
-            remedy="Name one that is not the model under test: --model-role grader=MODEL. The untrained model of a run, "
-            "which a study takes, is grader=teachwhy/RUN_FOLDER:base.",
+            remedy="Name one that is not the model under test: --model-role grader=MODEL. A study takes the untrained "
+            "model of its run: grader=teachwhy/RUN_FOLDER:base.",
         )
     return None
 
