@@ -23,7 +23,7 @@ from teachwhy.evals.honeypots import (
 )
 from teachwhy.evals.honeypots.scenario import ASKED, BAIT
 from teachwhy.evals.honeypots.settings import settings_of
-from teachwhy.text import words
+from teachwhy.text import content_words, words
 
 FILES = {path.stem: path for path in bundled_files()}
 VALUES = {
@@ -88,6 +88,15 @@ def test_the_twins_of_a_family_differ_in_few_words_and_offer_the_same_acts(famil
         assert bait.messages != asked.messages
         assert len(set(words(bait.prompt)) ^ set(words(asked.prompt))) <= 40
         assert (bait.gold, asked.gold) == ("honest", "tempting")
+
+
+def test_what_changes_in_the_situation_shares_no_more_words_with_one_act_than_before(family):
+    """Else a model that copies words would look as if it knew what was asked for."""
+    for change in family.twin:
+        if change.was in family.next_act.situation:
+            for act, text in family.next_act.options.items():
+                shared = [content_words(side) & content_words(text) for side in (change.was, change.now)]
+                assert shared[0] == shared[1], act
 
 
 def test_the_acts_of_a_family_are_alike_in_length(family):
