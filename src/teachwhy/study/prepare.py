@@ -210,6 +210,8 @@ def taught_texts(study: Study) -> dict[str, str]:
     if "policy" not in study.settings.shared:
         for principle in study.policy.principles:
             texts[f"policy {principle.id}"] = f"{principle.rule} {principle.why} {principle.boundaries}"
+            others = {"neutral text": principle.neutral, "further rules": principle.more}
+            texts |= {f"{name} of policy {principle.id}": text for name, text in others.items() if text}
     return with_system(study, texts, taught, "example")
 
 
