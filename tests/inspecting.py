@@ -1,4 +1,4 @@
-"""Inspect without a network: a scripted model, and an exam that it sits."""
+"""Inspect without a network: a scripted model, an exam that it sits, and a run whose arms are models."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import tiny
 from inspect_ai import Task, eval
 from inspect_ai.log import EvalLog
 from inspect_ai.model import ChatMessage, Model, ModelAPI, ModelOutput, ModelUsage, get_model, modelapi
 
 from teachwhy import inspect_tasks
+from teachwhy.study import Run, run_study
 
 Say = Callable[[list[ChatMessage]], str | ModelOutput]
 SAYS: dict[str, Say] = {}
@@ -50,3 +52,19 @@ def rates_of(log: EvalLog) -> dict[str, float]:
     """Measure -> its rate, as the log's results have it."""
     assert log.results, log.error
     return {name: metric.value for score in log.results.scores for name, metric in score.metrics.items()}
+
+
+def tiny_run(folder: Path, model: Path) -> Run:
+    """A run of the tiny study, with a trained arm and two that are not."""
+    study = tiny.build_tiny_study(
+        folder / "study",
+        model,
+        arms=["base", "policy_in_prompt", "why"],
+        seeds=[0],
+        contrasts=[],
+        exploratory=[],
+        competence=None,
+        off_format_share=0.5,
+        workers=1,
+    )
+    return run_study(study, runs=folder / "runs", say=lambda text: None)

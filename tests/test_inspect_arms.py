@@ -6,7 +6,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-import tiny
 from inspect_ai import Task
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.dataset import Sample
@@ -15,32 +14,19 @@ from inspect_ai.scorer import includes
 from inspect_ai.solver import generate, use_tools
 from inspect_ai.tool import ToolCall, ToolInfo, ToolParams, tool
 from inspect_ai.util import JSONSchema
-from inspecting import examined, run
+from inspecting import examined, run, tiny_run
 
 from teachwhy.inspect.arms import PLAIN, Arm, load_arm
 from teachwhy.inspect.batches import Batches, Said, Wish
 from teachwhy.inspect.provider import conversation, cut_at
 from teachwhy.inspect.tool_text import described, read_calls
-from teachwhy.study import Run, run_study
+from teachwhy.study import Run
 from teachwhy.study.noise import read_answers
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Run:
-    """A tiny run with a trained arm and two that are not."""
-    folder = tmp_path_factory.mktemp("ran")
-    study = tiny.build_tiny_study(
-        folder / "study",
-        tiny_model,
-        arms=["base", "policy_in_prompt", "why"],
-        seeds=[0],
-        contrasts=[],
-        exploratory=[],
-        competence=None,
-        off_format_share=0.5,
-        workers=1,
-    )
-    return run_study(study, runs=folder / "runs", say=lambda text: None)
+    return tiny_run(tmp_path_factory.mktemp("ran"), tiny_model)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ def main() -> None:
         typer.secho(str(error), err=True, fg="red")
         sys.exit(2)
     except ModuleNotFoundError as error:
-        typer.secho(f"This needs {error.name}.\n  next:  pip install 'teachwhy[train]'", err=True, fg="red")
+        extra = "inspect" if (error.name or "").startswith("inspect_ai") else "train"
+        typer.secho(f"This needs {error.name}.\n  next:  pip install 'teachwhy[{extra}]'", err=True, fg="red")
         sys.exit(2)
     except OSError as error:
         typer.secho(str(storage_error(error)), err=True, fg="red")
@@ -225,6 +226,20 @@ def compare(
 
     typer.echo(compare_runs(run_folders, out))
     typer.echo(f"\ncomparison: {out}")
+
+
+@app.command()
+def join(
+    study: StudyPath,
+    logs: Annotated[list[Path], typer.Argument(metavar="LOG...", help="Logs that Inspect wrote of our tasks.")],
+    runs: RunsFolder = Path("runs"),
+) -> None:
+    """Put what Inspect asked into the run folders of a study, one a model, and write their reports. Asks nothing."""
+    from .inspect import join_logs
+    from .report import result_table
+
+    for done in join_logs(study, logs, runs=runs, say=to_stderr):
+        typer.echo(f"{result_table(done.results)}\n\nreport: {done.report}")
 
 
 @app.command()

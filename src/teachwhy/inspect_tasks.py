@@ -6,7 +6,7 @@ from typing import Any
 
 from inspect_ai import Epochs, Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import ModelAPI, modelapi
+from inspect_ai.model import GenerateConfig, ModelAPI, modelapi
 
 from .evals import Exam, Item, find_exam
 from .evals.decisions import by_lot
@@ -79,9 +79,10 @@ def task_of(name: str, study: str | None, **asked_for: Any) -> Task:
         asked = read_asked(study, **asked_for)
         return Task(
             dataset=MemoryDataset(samples_of(exam, asked), name=name),
-            solver=sit(name, asked.system, asked.before, [asked.reason_marker, asked.action_marker]),
+            solver=sit(name, asked.system, asked.before, list(asked.markers)),
             scorer=scores_of(name),
-            epochs=Epochs(1, []),
+            config=GenerateConfig(max_tokens=asked.max_tokens, temperature=asked.temperature),
+            epochs=Epochs(asked.samples, []),
             version=exam.version,
         )
 

@@ -25,7 +25,7 @@ def pairs_in_both(items: Sequence[Item], share: float) -> set[str]:
 
 
 def by_lot(items: Sequence[Item]) -> list[str]:
-    """The pairs in the order in which they are asked in both formats: those whose names have the smallest hashes first."""
+    """The pairs in the order in which they come to be asked in both formats: that of the hashes of their names."""
     return sorted({item.pair for item in items}, key=lambda pair: fingerprint(["off", pair]))
 
 

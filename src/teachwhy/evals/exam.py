@@ -141,8 +141,8 @@ class Exam:
     function, so that stored answers give the same cases again. asks_across: whether what follows hangs on answers to
     other cases, so that no case can be gone through alone. needs_judge: whether it cannot do without. needs_reasons:
     whether it reads the reason of an answer apart from its action. reads_causes: whether `follow_up` and
-    `score_together` are told of requests that were never answered. by: the groups of items for which rates are given, each
-    by some fields of the cases; none for all items together. The floor of competence is held against the first.
+    `score_together` are told of requests that were never answered. by: the groups of items for which rates are given,
+    each by some fields of the cases; none for all items together. The floor of competence is held against the first.
     asked_a_case: how many questions come of a case, with those that follow; for estimates of time. needs: what a study
     must have for it, said where it would have nothing to ask. section: how the page shows it.
     """

@@ -66,7 +66,7 @@ class Said:
 
 
 def decided(answer: Answer, format: ExamFormat) -> str | None:
-    """The option preferred; of a model that gives no log-probabilities what it wrote, None where that is half of each."""
+    """The option preferred; of a model without log-probabilities what it wrote, None where that is half of each."""
     return answer.chosen or READ_AS.get(read_answer(answer.text, format.action_marker)[0])
 
 

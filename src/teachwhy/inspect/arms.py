@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 
 from ..data import find_arm
 from ..errors import InputError, RunError, listed
 from ..evals import ExamFormat
-from ..models import LanguageModel, LocalSpeaker, find_model, load_model
+from ..models import LanguageModel, find_model, load_model, load_with_adapter
 from ..models.load import model_context
 from ..study import Job, Unit, plan_units
-from ..study.ask import job_of, load_unit
+from ..study.ask import job_of
 
 PLAIN = ExamFormat(reasons=False, place="first", reason_marker="", action_marker="", off_share=0.0)
+PROBE = "A probe of a few words."
 LONGEST_ANSWER = 512  # tokens, of an answer to a request that is not an exam's
 FORM = "Write RUN_FOLDER:ARM:SEED, or RUN_FOLDER:ARM where the arm is not trained, as in runs/swap/1a2b3c4d:why:0."
 
@@ -27,7 +29,8 @@ class Arm:
     """A model with all that belongs to its arm.
 
     format: how it writes in exams. before: what it is shown of the policy, ahead of every system prompt.
-    max_new_tokens: how long its answers in exams may be. context: tokens that it holds.
+    max_new_tokens: how long its answers are where nobody says. context: tokens that it holds. canary: what proves that
+    its adapter is applied.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Arm:
     format: ExamFormat = PLAIN
     before: str = ""
     max_new_tokens: int = LONGEST_ANSWER
+    canary: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,21 +58,37 @@ def load_arm(name: str) -> Arm:
         return Arm(name, load_model(source), model_context(source))
     job = job_of(named.folder, named.folder, log.info)
     unit = unit_of(job, named)
-    study, speaker = job.study, load_unit(job, unit)
-    if not isinstance(speaker, LocalSpeaker):
+    study = job.study
+    if job.source.behind_api:
         raise InputError(
             "The model of this run is behind an API.",
             where=f"run {job.run}",
             remedy=f"Ask it by the name of its provider, {job.source.folder}, with -T system={unit.arm.arm}.",
         )
-    return Arm(
-        name,
-        speaker.model,
-        model_context(job.source),
-        study.exam_format(unit.arm),
-        find_arm(unit.arm.arm).system_text(study.policy),
-        study.settings.max_new_tokens,
-    )
+    model, canary = load_unit(job, unit)
+    before = find_arm(unit.arm.arm).system_text(study.policy)
+    longest, format = study.settings.max_new_tokens, study.exam_format(unit.arm)
+    return Arm(name, model, model_context(job.source), format, before, longest, canary)
+
+
+def load_unit(job: Job, unit: Unit) -> tuple[LanguageModel, dict[str, float]]:
+    """The model of a unit, and the canary of a trained one."""
+    device, dtype = job.environment["device"], job.environment["dtype"]
+    if not unit.trained:
+        return load_model(job.source, device=device, dtype=dtype), {}
+    folder = unit.train_folder(job.run)
+    model, canary = load_with_adapter(job.source, folder, device=device, dtype=dtype, probe=PROBE)
+    return model, asdict(canary)
+
+
+def source_fingerprint(name: str) -> str | None:
+    """Of the model of this name, where it is one as it came: neither trained nor shown a policy."""
+    named = parts_of(name)
+    if named is None:
+        return find_model(name, base_folder=Path(), say=log.info).fingerprint
+    job = job_of(named.folder, named.folder, log.info)
+    arm = find_arm(unit_of(job, named).arm.arm)
+    return None if arm.trained or arm.in_prompt else job.source.fingerprint
 
 
 def parts_of(name: str) -> ArmName | None:

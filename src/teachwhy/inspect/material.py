@@ -19,15 +19,18 @@ from ..study import read_study
 class Asked:
     """What a task asks.
 
-    system: the system prompt of cases that have none of their own. before: what stands before either. reason_marker,
-    action_marker: how an answer's parts are opened where an exam must tell them apart.
+    system: the system prompt of cases that have none of their own. before: what stands before either. markers: how the
+    reason and the action of an answer begin, where an exam must tell them apart. max_tokens, temperature, samples: as a
+    study asks; None and 1 where no study is named.
     """
 
     material: Material
     system: str = ""
     before: str = ""
-    reason_marker: str = "Reason:"
-    action_marker: str = "Answer:"
+    markers: tuple[str, str] = ("Reason:", "Answer:")
+    max_tokens: int | None = None
+    temperature: float | None = None
+    samples: int = 1
 
     def cases(self, exam: Exam) -> list[Item]:
         """What the exam asks first. Errors: nothing."""
@@ -57,8 +60,11 @@ def read_asked(
     policy = None
     if items:
         asked = Asked(Material(read_items([Path(items)])))
+    elif study:
+        asked, policy = of_study(Path(study))
     else:
-        asked, policy = of_study(Path(study) if study else bundled_study())
+        asked, policy = of_study(bundled_study())
+        asked = replace(asked, max_tokens=None, temperature=None)
     sets = [validated(PromptSet, dict(one), Place("-T prompts", number)) for number, one in enumerate(prompts, 1)]
     material = asked.material
     named = None
@@ -75,9 +81,17 @@ def read_asked(
 
 def of_study(path: Path) -> tuple[Asked, Policy]:
     study = read_study(path)
-    settings = study.settings
-    markers = settings.format.reason_marker, settings.format.action_marker
-    return Asked(study.material, settings.system or "", "", *markers), study.policy
+    settings, sampling = study.settings, study.settings.sampling
+    markers = settings.format.reason_marker or "Reason:", settings.format.action_marker or "Answer:"
+    asked = Asked(
+        study.material,
+        settings.system or "",
+        markers=markers,
+        max_tokens=settings.max_new_tokens,
+        temperature=sampling.temperature if sampling else 0.0,
+        samples=sampling.samples if sampling else 1,
+    )
+    return asked, study.policy
 
 
 def bundled_study() -> Path:

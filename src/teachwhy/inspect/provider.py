@@ -15,6 +15,7 @@ from inspect_ai.model import (
     ModelAPI,
     ModelOutput,
     ModelUsage,
+    StopReason,
 )
 from inspect_ai.tool import ToolChoice, ToolInfo
 
@@ -61,8 +62,16 @@ class ArmModel(ModelAPI):
     def exam_format(self) -> ExamFormat:
         return self.arm.format
 
+    @property
+    def canary(self) -> Mapping[str, float]:
+        return self.arm.canary
+
     def max_tokens(self) -> int:
         return LONGEST_ANSWER
+
+    def max_tokens_for_config(self, config: GenerateConfig) -> int | None:
+        """Where nobody says, answers in exams are as long as in the arm's own study."""
+        return self.arm.max_new_tokens if OURS in (config.extra_body or {}) else None
 
     def max_connections(self) -> int:
         return AT_ONCE
@@ -80,28 +89,26 @@ class ArmModel(ModelAPI):
         offered = tools if tool_choice != "none" else []
         prompt = self.arm.model.chat.prompt(conversation(input, self.arm.before, described(offered)))
         tokens = len(self.arm.model.chat.tokens(prompt))
-        room = min(config.max_tokens or LONGEST_ANSWER, self.arm.context - tokens)
+        wanted = config.max_tokens or LONGEST_ANSWER
+        room = min(wanted, self.arm.context - tokens)
         if room <= 0:
             return ModelOutput.from_content(self.model_name, "", stop_reason="model_length")
         said = await self.queue.put(Wish(prompt, room, config.temperature or 0.0, config.seed))
-        text, stopped = cut_at(said.text, config.stop_seqs or ())
+        text, ended = cut_at(said.text, config.stop_seqs or ())
         content, calls = read_calls(text) if offered else (text, [])
         message = ChatMessageAssistant(
             content=content, tool_calls=calls or None, model=self.model_name, source="generate"
         )
-        full = said.cut and not stopped and room < (config.max_tokens or LONGEST_ANSWER)
-        reason = (
-            "tool_calls" if calls else "model_length" if full else "max_tokens" if said.cut and not stopped else "stop"
-        )
+        reason = stop_reason(calls=bool(calls), cut=said.cut and not ended, full=room < wanted)
         choice = ChatCompletionChoice(message=message, stop_reason=reason)
         return ModelOutput(model=self.model_name, choices=[choice], usage=usage(tokens, said))
 
     async def sit(self, input: list[ChatMessage], told: Mapping[str, Any], config: GenerateConfig) -> ModelOutput:
-        """A request of an exam. Answers are as long as the study says, so that they are those of its own runner."""
+        """A request of an exam, answered as by the runner of a study."""
         chat = self.arm.model.chat
         prompt = chat.prompt(conversation(input, self.arm.before), told.get("tools"))
         request, format = Request(**told["request"]), ExamFormat(**told["format"])
-        longest = self.arm.max_new_tokens
+        longest = config.max_tokens or self.arm.max_new_tokens
         said = await self.queue.put(
             Wish(prompt, longest, config.temperature or 0.0, config.seed, request, format, told["sample"])
         )
@@ -110,6 +117,15 @@ class ArmModel(ModelAPI):
         output.usage = usage(len(chat.tokens(prompt)), said)
         output.metadata = {OURS: {"text": said.answer.text, "choice": dict(said.answer.choice)}}
         return output
+
+
+def stop_reason(*, calls: bool, cut: bool, full: bool) -> StopReason:
+    """cut: whether the answer was to be longer. full: whether it was the context that cut it."""
+    if calls:
+        return "tool_calls"
+    if cut:
+        return "model_length" if full else "max_tokens"
+    return "stop"
 
 
 def usage(tokens: int, said: Said) -> ModelUsage:

@@ -41,7 +41,12 @@ def sit(exam: str, system: str = "", before: str = "", markers: Sequence[str] = 
         sitting = Sitting(found, model, judge, format, asked, system, before, sample, Agents(before, sample))
         answers, conversations = await sitting.through([restored(case) for case in state.metadata["cases"]])
         state.messages = joined(conversations)
-        kept = {"format": asdict(format), "by_choice": scores_options(model), "answers": list(map(as_record, answers))}
+        kept = {
+            "format": asdict(format),
+            "by_choice": scores_options(model),
+            "canary": dict(getattr(model.api, "canary", {})),
+            "answers": [as_record(answer) for answer in answers],
+        }
         state.store.set(OURS, kept)
         return state
 
