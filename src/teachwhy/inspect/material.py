@@ -36,7 +36,9 @@ class Asked:
         """What the exam asks first. Errors: nothing."""
         found = exam.cases(self.material)
         if not found:
-            raise InputError(f"The exam {exam.name!r} has nothing to ask here.", remedy=exam.needs)
+            raise InputError(
+                f"The exam {exam.name!r} has nothing to ask here.", where="-T study, -T prompts", remedy=exam.needs
+            )
         return found
 
 

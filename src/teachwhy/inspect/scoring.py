@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,8 +74,8 @@ def exam(name: str) -> Scorer:
         scores = sat.scores(alone=found.follow_up is None)  # what asks on is whole in its sample
         return Score(
             value=values(scores),
-            answer=next((one.decision for one in scores if one.decision), None),
-            explanation="\n".join(map(line, scores)),
+            answer=", ".join(dict.fromkeys(one.decision for one in scores if one.decision)) or None,
+            explanation="\n".join(lines(scores)),
             metadata={
                 "exam": name,
                 "sample": state.epoch - 1,
@@ -123,20 +123,26 @@ def name_of(score: evals.Score) -> str:
     return score.metric if score.format == "own" else f"{score.metric}_{score.format}_format"
 
 
-def line(score: evals.Score) -> str:
-    value = "unscored" if score.value is None else f"{score.value:g}"
-    beside = score.cause or score.decision
-    return f"{score.item}: {name_of(score)} {value}" + (f" ({beside})" if beside else "")
+def lines(scores: Sequence[evals.Score]) -> Iterator[str]:
+    """Each score in words, with its case where there are several."""
+    several = len({one.item for one in scores}) > 1
+    for one in scores:
+        value = "unscored" if one.value is None else f"{one.value:g}"
+        beside = one.cause or one.decision
+        case = f"{one.item}: " if several else ""
+        yield f"{case}{name_of(one)} {value}" + (f" ({beside})" if beside else "")
 
 
 def measured(scores: Sequence[SampleScore]) -> dict[str, list[Observation]]:
-    """Measure -> what was observed; with several distances, also of the items of each.
+    """Measure -> what was observed, in the exam's order; with several distances, also of the items of each.
 
     Epochs are scored apart and an item's values of all epochs averaged.
     """
     values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     families: dict[str, str] = {}
+    order: list[str] = []
     for sat in sittings(scores):
+        order = [one.name for one in sat.exam.metrics]
         distances = {case.distance for case in sat.cases.values()}
         for one in sat.scores():
             case = sat.cases[one.item]
@@ -151,8 +157,13 @@ def measured(scores: Sequence[SampleScore]) -> dict[str, list[Observation]]:
             Observation(item, families[item], None, math.fsum(known) / len(known) if known else None)
             for item, known in of_items.items()
         ]
-        for name, of_items in values.items()
+        for name, of_items in sorted(values.items(), key=lambda pair: place_of(pair[0], order))
     }
+
+
+def place_of(name: str, order: Sequence[str]) -> tuple[bool, int]:
+    """Measures as the exam has them, then those of parts of the items."""
+    return name not in order, max((place for place, one in enumerate(order) if name.startswith(one)), default=0)
 
 
 def sittings(scores: Sequence[SampleScore]) -> list[Sat]:

@@ -90,6 +90,8 @@ class Sitting:
         by_id = {case.id: case for case in cases}
         requests = self.exam.requests(cases, self.asked)
         ordered = sorted(requests, key=lambda request: request.by == "judge")
+        if len(ordered) == 1:  # without a frame of its own in the transcript
+            return [await self.ask(ordered[0], by_id[ordered[0].item])]
         return list(await collect(*(self.ask(request, by_id[request.item]) for request in ordered)))
 
     async def ask(self, request: Request, case: Item) -> Spoken:
