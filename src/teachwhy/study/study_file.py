@@ -19,6 +19,7 @@ from ..evals import (
     Material,
     PromptSet,
     find_exam,
+    honeypots,
     read_items,
     read_prompts,
     read_questions,
@@ -29,7 +30,7 @@ from ..text import load_yaml, read_text
 from ..train.settings import TrainSettings
 
 SHAREABLE = ("system", "policy")
-SUBSET_FIELDS = ("kind", "distance", "statedness", "principle", "family", "wrap")
+SUBSET_FIELDS = ("kind", "distance", "statedness", "principle", "family", "wrap", *honeypots.KNOBS)
 # Names become folders, so none may begin with a dot; torch and numpy take seeds below 2 to the 32nd.
 FOLDER_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -139,6 +140,7 @@ class StudySettings(Strict):
         default_factory=list,
         description="Files of questions with one right answer, for `side_effects`: JSONL or MMLU's CSV.",
     )
+    scenarios: honeypots.ScenarioSettings | None = Field(None, description="For `next_act` and `honeypots`.")
     generic: list[str] = Field(default_factory=list, description="Ordinary tasks, for the arm `generic`.")
     twins: int | None = Field(
         None, gt=0, description="How many examples the twins read; the others are for `what_more`. null: all."
@@ -205,11 +207,12 @@ class Study:
     generic: tuple[Example, ...] = ()
     prompts: tuple[Item, ...] = ()
     questions: tuple[Item, ...] = ()
+    scenarios: honeypots.Scenarios | None = None
     left_out: tuple[str, ...] = ()
 
     @property
     def material(self) -> Material:
-        return Material(self.items, self.prompts, self.settings.sample, self.questions)
+        return Material(self.items, self.prompts, self.settings.sample, self.questions, self.scenarios)
 
     @property
     def folder(self) -> Path:
@@ -299,15 +302,15 @@ def read_study(path: Path, *, model: str | None = None, quick: bool = False) -> 
     check_principles(policy, [*examples, *generic], items, str(path))
     prompts = read_prompts(settings.prompts, folder)
     questions = read_questions([folder / name for name in settings.questions])
+    scenarios = honeypots.read_scenarios(settings.scenarios, folder) if settings.scenarios else None
     check_pools(settings, examples, str(path))
     kinds = {setting.name: find_arm(setting.arm) for setting in settings.arms}
     check_sizes(settings.sizes, settings.arms_by_size, kinds, settings.twins or len(examples), str(path))
     check_markers(settings, str(path))
     check_quick(settings, str(path))
     check_noise(settings, str(path))
-    study = Study(
-        path, settings, policy, tuple(examples), tuple(items), tuple(generic), tuple(prompts), tuple(questions)
-    )
+    read = (tuple(examples), tuple(items), tuple(generic), tuple(prompts), tuple(questions))
+    study = Study(path, settings, policy, *read, scenarios)
     for where, contrast in named_contrasts(settings, path):
         check_subset(contrast, find_exam(contrast.exam).cases(study.material), where)
     return quickened(study) if quick else study
@@ -319,7 +322,7 @@ def quickened(study: Study) -> Study:
     exams, sample = quick.exams or settings.exams, quick.sample or settings.sample
     items = sample_items(study.items, quick.items) if quick.items else list(study.items)
     prompts = study.prompts[: quick.items]
-    material = Material(items, prompts, sample, study.questions)
+    material = replace(study.material, items=items, prompts=prompts, sample=sample)
 
     def drawn(contrast: ContrastSetting) -> bool:
         cases = find_exam(contrast.exam).cases(material) if contrast.exam in exams else []
