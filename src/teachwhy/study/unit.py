@@ -381,15 +381,14 @@ class Worker:
                 too_long = self.too_long(model, {case.id: prompts[case.id] for case in new})
                 fitting = [request for request in of_subject if request.item not in too_long]
                 answers += answer(model, fitting, prompts, format, temperature=temperature)
-                answers += [
-                    Answer(request.item, request.format, "", sample=sample, cause=TOO_LONG)
-                    for request in of_subject
-                    if request.item in too_long
-                ]
+                answers += stopped(of_subject, too_long, sample)
         if of_judge:
             judge = self.load_judge()
             prompts = {case.id: judge.chat.prompt(conversation(case, None)) for case in cases if case.id in judged}
-            answers += answer(judge, of_judge, prompts, PLAIN)
+            too_long = self.too_long(judge, prompts)
+            fit = [request for request in of_judge if request.item not in too_long]
+            answers += answer(judge, fit, prompts, PLAIN)
+            answers += stopped(of_judge, too_long, sample)
         return answers
 
     def too_long(self, model: LanguageModel, prompts: Mapping[str, str]) -> set[str]:
@@ -427,6 +426,15 @@ class Worker:
             environment = self.job.environment
             self.judge = load_model(self.job.judge, device=environment["device"], dtype=environment["dtype"])
         return self.judge
+
+
+def stopped(requests: Sequence[Request], too_long: set[str], sample: int) -> list[Answer]:
+    """Answers in the place of those that the model has no room for."""
+    return [
+        Answer(request.item, request.format, "", sample=sample, cause=TOO_LONG)
+        for request in requests
+        if request.item in too_long
+    ]
 
 
 def give_back_memory() -> None:
