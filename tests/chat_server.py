@@ -14,8 +14,8 @@ from typing import Any
 Messages = Sequence[dict[str, Any]]
 Reply = Callable[[Messages], str]
 
-# What a fault does with a request; each is used up once.
-FAULTS = ("429", "500", "slow", "drop", "cut", "not json", "not a completion", "filter", "length", "401", "404", "tool")
+# What "good tool" calls.
+GOOD_CALL: dict[str, Any] = {}
 RETRY_AFTER = "0.05"
 SLOW = 3.0
 
@@ -24,7 +24,7 @@ SLOW = 3.0
 class ChatServer:
     """reply: messages -> what the model says. faults: taken from the front, one a request; "" for none.
 
-    always: the fault of every request for which it says so. seen: the body of every request.
+    always: the fault of every request for which it says so; `answer` knows the names. seen: the body of every request.
     """
 
     reply: Reply
@@ -108,6 +108,8 @@ def answer(handler: BaseHTTPRequestHandler, chat: ChatServer, body: dict[str, An
     elif fault == "tool":
         call = {"id": "call-1", "type": "function", "function": {"name": "send_mail", "arguments": '{"to": "a", '}}
         send(handler, 200, completion(None, body, finish="tool_calls", tool_calls=[call]))
+    elif fault == "good tool":
+        send(handler, 200, completion(None, body, finish="tool_calls", tool_calls=[GOOD_CALL]))
     else:
         if fault == "slow":
             time.sleep(SLOW)

@@ -50,7 +50,7 @@ USUAL = Asking()
 class ApiChat:
     """Conversations written down as JSON: the provider renders them, with a template of its own."""
 
-    template_hash = "the provider's own"
+    template_hash = ""
     end = ""
 
     def prompt(self, messages: Sequence[Mapping[str, str]], tools: Sequence[Mapping[str, Any]] | None = None) -> str:
