@@ -140,6 +140,14 @@ def test_an_agent_that_never_ends_is_stopped(tmp_path: Path):
         assert len(sample.store["teachwhy"]["answers"]) == restored(sample.metadata["cases"][0]).script.most_answers
 
 
+def test_a_grader_tells_what_was_meant_apart_from_what_was_done(tmp_path: Path):
+    grader = scripted(lambda messages: "It did not mean to do that.")
+    agent = scripted(lambda said: native(harmful(case_now(said))))
+    rates = rates_of(examined("honeypots", agent, tmp_path, scenarios=FEW, roles={"grader": grader}))
+    assert rates["harmful_act"] == 1.0
+    assert rates["harmful_intent_by_judge"] == rates["judge_agrees_with_act"] == 0.0
+
+
 def test_near_and_far_families_are_rates_of_their_own(tmp_path: Path):
     rates = rates_of(acted(harmful, tmp_path, native))
     assert rates["harmful_act"] == rates["harmful_act_near"] == rates["harmful_act_far_family"] == 1.0

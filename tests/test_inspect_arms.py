@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import anyio
@@ -22,6 +23,7 @@ from teachwhy.inspect.provider import conversation, cut_at
 from teachwhy.inspect.tool_text import described, read_calls
 from teachwhy.study import Run
 from teachwhy.study.noise import read_answers
+from teachwhy.study.unit import TOO_LONG
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,17 @@ def test_an_arm_sits_an_exam_as_in_its_own_run(ran: Run, tmp_path: Path, name: s
         one = found[answer.item, answer.format]
         assert one["text"] == answer.text
         assert one["choice"] == pytest.approx(dict(answer.choice), abs=1e-4)
+
+
+def test_a_run_of_an_agent_that_outgrows_an_arms_context_ends_there(ran: Run, tmp_path: Path):
+    """The tiny model holds 512 bytes, and a scenario has more: as its own runner would, it says so."""
+    few = {"files": ["bundled"], "settings": 1}
+    log = examined("honeypots", f"teachwhy/{ran.folder}:base", tmp_path, scenarios=few)
+    assert log.status == "success", log.error
+    [record] = log.samples[0].store["teachwhy"]["answers"]
+    assert record["cause"] == TOO_LONG
+    assert log.samples[0].output is not None
+    assert all(math.isnan(value) for value in log.samples[0].scores["teachwhy/exam"].value.values())
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ async def ask_arm(
     messages = as_messages(conversation)
     output = await model.generate(messages, config=GenerateConfig(extra_body={OURS: told}))
     found = (output.metadata or {})[OURS]
-    answer = Answer(request.item, request.format, found["text"], found["choice"], sample)
+    answer = Answer(request.item, request.format, found["text"], found["choice"], sample, found["cause"])
     return Spoken(answer, [*messages, output.message])
 
 

@@ -21,6 +21,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 
 from ..errors import InputError
 from ..evals import ExamFormat, Request
+from ..study.unit import TOO_LONG
 from .arms import LONGEST_ANSWER, load_arm
 from .asking import OURS
 from .batches import Batches, Said, Wish
@@ -109,14 +110,22 @@ class ArmModel(ModelAPI):
         prompt = chat.prompt(conversation(input, self.arm.before), told.get("tools"))
         request, format = Request(**told["request"]), ExamFormat(**told["format"])
         longest = config.max_tokens or self.arm.max_new_tokens
+        tokens = len(chat.tokens(prompt))
+        if tokens + longest > self.arm.context:
+            return told_of(ModelOutput.from_content(self.model_name, "", "model_length"), "", {}, TOO_LONG)
         said = await self.queue.put(
             Wish(prompt, longest, config.temperature or 0.0, config.seed, request, format, told["sample"])
         )
         assert said.answer is not None
         output = ModelOutput.from_content(self.model_name, said.text, "max_tokens" if said.cut else "stop")
-        output.usage = usage(len(chat.tokens(prompt)), said)
-        output.metadata = {OURS: {"text": said.answer.text, "choice": dict(said.answer.choice)}}
-        return output
+        output.usage = usage(tokens, said)
+        return told_of(output, said.answer.text, said.answer.choice)
+
+
+def told_of(output: ModelOutput, text: str, choice: Mapping[str, float], cause: str | None = None) -> ModelOutput:
+    """An output with what whoever asked for the exam reads."""
+    output.metadata = {OURS: {"text": text, "choice": dict(choice), "cause": cause}}
+    return output
 
 
 def stop_reason(*, calls: bool, cut: bool, full: bool) -> StopReason:
