@@ -10,10 +10,11 @@ import pytest
 import tiny
 from inspect_ai.log import write_eval_log
 from inspecting import examined, scripted, tiny_run
+from test_noise_run import explained_items
 
 from teachwhy.errors import InputError
 from teachwhy.inspect.joining import join_logs
-from teachwhy.study import Run
+from teachwhy.study import Run, run_study
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,48 @@ def test_an_arm_asked_through_inspect_gives_the_results_of_its_own_run(ran: Run,
         assert mine["metric"] == theirs["metric"]
         assert mine["estimate"] == theirs["estimate"]
     assert done.results["canaries"][0]["merged"] != done.results["canaries"][0]["base"]
+
+
+def test_every_exam_that_asks_on_gives_the_results_of_its_own_runner(tmp_path: Path):
+    """A judge, questions that hang on answers to other items, pairs and wraps: all of it comes out as in the run."""
+    model = tiny.build_tiny_model(tmp_path / "model", context=2048)
+    exams = ["edge_cases", "framings", "explanations"]
+    changes = {"exams": exams, "arms": ["base", "why"], "seeds": [0], "contrasts": [], "exploratory": [], "workers": 1}
+    study = tiny.build_tiny_study(tmp_path / "study", model, **changes, competence=None)
+    tiny.write_jsonl(study.parent / "items.jsonl", explained_items())
+    own = run_study(study, runs=tmp_path / "runs", say=quiet)
+    assert own.failures == {}
+    grader = {"grader": f"teachwhy/{own.folder}:base"}
+    logs = [
+        examined(exam, f"teachwhy/{own.folder}:{arm}", tmp_path, study=str(study), roles=roles)
+        for arm in ("base", "why:0")
+        for exam, roles in (("edge_cases", None), ("framings", None), ("explanations", grader))
+    ]
+    assert [log.status for log in logs] == ["success"] * 6
+    paths = [Path(log.location) for log in logs]
+    before = {path: path.read_text() for path in own.folder.rglob("*-*/*.jsonl")}
+    shutil.rmtree(own.folder / "evals")
+    [done] = join_logs(study, paths, runs=tmp_path / "runs", say=quiet)
+    assert [arm["state"] for arm in done.results["arms"]] == ["done", "done"]
+    for path, text in before.items():
+        assert words_of(path.read_text()) == words_of(text), path
+    unjudged = examined("edge_cases", f"teachwhy/{own.folder}:base", tmp_path, study=str(study), roles=grader)
+    join_logs(study, [Path(unjudged.location)], runs=tmp_path / "runs", say=quiet)
+    mine = examined(
+        "explanations",
+        f"teachwhy/{own.folder}:why:0",
+        tmp_path,
+        study=str(study),
+        roles={"grader": f"teachwhy/{own.folder}:why:0"},
+    )
+    with pytest.raises(InputError, match="the judge was"):
+        join_logs(study, [Path(mine.location)], runs=tmp_path / "runs", say=quiet)
+
+
+def words_of(stored: str) -> list[tuple[str, str, str]]:
+    """Answers without their log-probabilities, whose last digits hang on the batch; scores are not looked at."""
+    records = [json.loads(line) for line in stored.splitlines()]
+    return sorted((one["item"], one["format"], one["text"]) for one in records if "text" in one)
 
 
 def test_what_is_not_as_the_study_asks_is_refused(tmp_path: Path):

@@ -158,7 +158,7 @@ def check_samples(one: Joined) -> None:
         opening = messages_of(cases[0], one.job.study.settings.system or "", shown)
         if said(sample.input) != [(message["role"], message["content"]) for message in opening]:
             raise mismatch(one, f"what stands before the case {cases[0].id!r} is not as in the study")
-        if (told_as := sample.store[OURS]["format"]) != asdict(format):
+        if (told_as := {**sample.store[OURS]["format"], "judged": format.judged}) != asdict(format):
             raise InputError(
                 f"The study reads answers as {asdict(format)}, and this model wrote them as {told_as}.",
                 where=str(one.path),
@@ -176,14 +176,18 @@ def check_samples(one: Joined) -> None:
 
 
 def check_judge(one: Joined) -> None:
-    """Whoever judged must be the study's judge."""
-    exam, settings = find_exam(one.exam), one.job.study.settings
-    if not (exam.needs_judge or (exam.follow_up and settings.judge)):
+    """Whoever judged must be the study's judge, and nobody where the study has none."""
+    exam = find_exam(one.exam)
+    if not exam.follow_up:
         return
+    judged = any(sample.store[OURS]["format"]["judged"] for sample in samples_of(one))
+    wanted = exam.needs_judge or one.job.study.settings.judge is not None
     role = (one.log.eval.model_roles or {}).get("grader")
     name = getattr(role, "model", "")
-    if not name.startswith(PROVIDER) or source_fingerprint(name.removeprefix(PROVIDER)) != one.job.judge.fingerprint:
-        raise mismatch(one, f"the judge was {name or 'nobody'}, and {one.job.judge.name} in the study")
+    fingerprint = source_fingerprint(name.removeprefix(PROVIDER)) if name.startswith(PROVIDER) else None
+    if judged != wanted or (wanted and fingerprint != one.job.judge.fingerprint):
+        judge = one.job.judge.name if wanted else "nobody"
+        raise mismatch(one, f"the judge was {name or 'nobody'}, and {judge} in the study")
 
 
 def samples_of(one: Joined) -> Iterator[EvalSample]:

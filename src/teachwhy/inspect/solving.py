@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from inspect_ai.model import ChatMessage, Model, ModelOutput, get_model, model_roles
 from inspect_ai.solver import Generate, Solver, TaskState, solver
@@ -146,8 +145,8 @@ def joined(conversations: Sequence[Sequence[ChatMessage]]) -> list[ChatMessage]:
 
 
 def goes_on(one: Sequence[ChatMessage], later: Sequence[ChatMessage]) -> bool:
-    return [said(message) for message in one] == [said(message) for message in later[: len(one)]]
+    return len(one) <= len(later) and all(map(alike, one, later))
 
 
-def said(message: ChatMessage) -> tuple[str, Any]:
-    return message.role, message.content
+def alike(one: ChatMessage, other: ChatMessage) -> bool:
+    return (one.role, one.content) == (other.role, other.content)
