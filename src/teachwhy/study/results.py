@@ -11,6 +11,7 @@ from ..evals import Answer, Exam, Item, Score, as_record, find_exam
 from ..report import Sitting
 from ..report.findings import SCHEMA_VERSION, example_answers
 from ..stats import Observation, interval
+from .arm_setting import ArmSetting
 from .contrasts import Scores, all_comparisons, all_contrasts, all_shares, observations, observed
 from .curves import all_curves, token_savings
 from .folder import read_json, read_jsonl, write_jsonl
@@ -18,7 +19,7 @@ from .history import read_begun
 from .noise import noise_record
 from .plan import Unit, plan_units, study_stamp
 from .register import entries_of, frozen_facts, registration_state
-from .study_file import ArmSetting, CompetenceSetting, Study
+from .study_file import CompetenceSetting, Study
 from .unit import Job
 
 Answers = Mapping[tuple[str, int | None], Sequence[Answer]]

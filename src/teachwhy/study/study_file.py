@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from ..data import Example, check_sizes, find_arm, nested_part, read_examples, validated
+from ..data import Example, check_sizes, find_arm, read_examples, validated
 from ..errors import InputError, Place, listed, unknown_name
 from ..evals import (
     EXAMS,
@@ -27,35 +27,12 @@ from ..evals import (
 from ..policy import Policy, read_policy
 from ..text import load_yaml, read_text
 from ..train.settings import TrainSettings
+from .arm_setting import FOLDER_NAME, ArmSetting, Strict, check_readable, pool_of
 
 SHAREABLE = ("system", "policy")
 SUBSET_FIELDS = ("kind", "distance", "statedness", "principle", "family", "wrap")
-# Names become folders, so none may begin with a dot; torch and numpy take seeds below 2 to the 32nd.
-FOLDER_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
+# torch and numpy take seeds below 2 to the 32nd.
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class ArmSetting(Strict):
-    """An arm of the study. In YAML a bare name, or a mapping where a setting differs from the usual."""
-
-    name: str = Field("", pattern=FOLDER_NAME, description="Its name in this study; the kind where none is given.")
-    arm: str = Field(description="The kind of arm; `teachwhy arms` lists them.")
-    reason: str | None = Field(None, pattern="^(first|last)$", description="Overrides `format.reason` for this arm.")
-    seed_offset: int = Field(0, ge=0, lt=2**31, description="Added to each seed: the same arm with seeds of its own.")
-    examples: int | None = Field(None, description="How many it reads where those are fewer; set by `sizes` alone.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def accept_bare_name(cls, values: Any) -> Any:
-        if isinstance(values, str):
-            values = {"arm": values}
-        if isinstance(values, dict):
-            return {"name": values.get("arm", "arm"), **values}
-        return values
 
 
 class FormatSettings(Strict):
@@ -216,11 +193,6 @@ class Study:
         return self.path.parent
 
     @property
-    def full_size(self) -> int:
-        """How many examples the twins read."""
-        return self.settings.twins or len(self.examples)
-
-    @property
     def sized(self) -> tuple[ArmSetting, ...]:
         """The arms of `sizes_arms` at each size below the full one, which is the arm itself.
 
@@ -229,9 +201,8 @@ class Study:
         return tuple(
             setting.model_copy(update={"name": f"{setting.name}@{size}", "examples": size})
             for size in sorted(self.settings.sizes)
-            if size < self.full_size
             for setting in self.settings.arms
-            if setting.name in self.settings.arms_by_size
+            if setting.name in self.settings.arms_by_size and size < len(self.pool(setting))
         )
 
     @property
@@ -247,11 +218,7 @@ class Study:
 
     def pool(self, setting: ArmSetting) -> list[Example]:
         """The examples that an arm's rows are made of."""
-        reads = find_arm(setting.arm).reads
-        if reads == "generic":
-            return list(self.generic)
-        count = setting.examples or self.settings.twins
-        return nested_part(self.examples, count) if reads == "twins" and count else list(self.examples)
+        return pool_of(setting, self.examples, self.generic, self.settings.twins)
 
     def margin(self, contrast: ContrastSetting) -> float | None:
         """The equivalence margin of a contrast: its own, or else the study's; in the unit of the scores."""
@@ -300,14 +267,15 @@ def read_study(path: Path, *, model: str | None = None, quick: bool = False) -> 
     prompts = read_prompts(settings.prompts, folder)
     questions = read_questions([folder / name for name in settings.questions])
     check_pools(settings, examples, str(path))
-    kinds = {setting.name: find_arm(setting.arm) for setting in settings.arms}
-    check_sizes(settings.sizes, settings.arms_by_size, kinds, settings.twins or len(examples), str(path))
-    check_markers(settings, str(path))
-    check_quick(settings, str(path))
-    check_noise(settings, str(path))
     study = Study(
         path, settings, policy, tuple(examples), tuple(items), tuple(generic), tuple(prompts), tuple(questions)
     )
+    kinds = {setting.name: find_arm(setting.arm) for setting in settings.arms}
+    read = [len(study.pool(setting)) for setting in settings.arms if setting.name in settings.arms_by_size]
+    check_sizes(settings.sizes, settings.arms_by_size, kinds, min(read, default=len(examples)), str(path))
+    check_markers(settings, str(path))
+    check_quick(settings, str(path))
+    check_noise(settings, str(path))
     for where, contrast in named_contrasts(settings, path):
         check_subset(contrast, find_exam(contrast.exam).cases(study.material), where)
     return quickened(study) if quick else study
@@ -403,12 +371,7 @@ def check_pools(settings: StudySettings, examples: Sequence[Example], where: str
             where=f"{where}, field 'format.reason_names_fact'",
             remedy="Take the arm out; `why` is the reason alone in this study.",
         )
-    if settings.twins and settings.twins > len(examples):
-        raise InputError(
-            f"`twins` asks for {settings.twins} examples; there are {len(examples)}.",
-            where=f"{where}, field 'twins'",
-            remedy="Lower it, or leave it out: the twins then read all.",
-        )
+    check_readable(settings.arms, examples, settings.twins, where)
 
 
 def check_noise(settings: StudySettings, where: str) -> None:
