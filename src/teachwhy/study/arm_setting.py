@@ -55,6 +55,13 @@ class ArmSetting(Strict):
         kind = find_arm(self.arm)
         return kind.trained and kind.reads == "twins"
 
+    @property
+    def summary(self) -> str:
+        """What its kind is, and what it reads where it does not read all there is."""
+        shape = f" Examples of the shape {self.shape}." if self.shape else ""
+        varied = " Varied system prompts around them." if self.surroundings == "varied" else ""
+        return find_arm(self.arm).summary + shape + varied
+
     def record(self) -> dict[str, Any]:
         """Its settings as stamps and registrations hold them."""
         fields = self.model_dump()
