@@ -132,9 +132,10 @@ def twin_lines(checks: Mapping[str, Any]) -> list[str]:
         trained = ", ".join(f"{one['trained'] / one['rows']:.0f}" for one in tokens)
         prompt = min((one["tokens"] - one["trained"]) / one["rows"] for one in tokens)
         read = f"shape {group['shape'] or 'every'}, {group['surroundings']} surroundings"
+        updates = checks["updates"][group["arms"][0]]
         lines.append(
-            f"twins: {group['rows']} rows ({read}) in {', '.join(group['arms'])}: "
-            f"{checks['updates'][group['arms'][0]]} updates; tokens a row: {prompt:.0f} in the prompt, {trained} trained"
+            f"twins: {group['rows']} rows ({read}) in {', '.join(group['arms'])}: {updates} updates; "
+            f"tokens a row: {prompt:.0f} in the prompt, {trained} trained"
         )
     return lines
 
