@@ -1,7 +1,8 @@
 """Items and exams: what is asked of every arm, and how answers are scored."""
 
-from . import decisions, edge_cases, explanations, framings, refusals, said, side_effects
+from . import decisions, edge_cases, explanations, framings, honeypots, refusals, said, side_effects
 from .exam import EXAMS, Answer, Exam, ExamFormat, Material, Metric, Request, Score, Section, as_record, find_exam
+from .honeypots import agent_loop, next_act
 from .items import DISTANCES, Fact, Item, Question, read_items
 from .prompt_sets import PromptSet, read_prompts
 from .question_sets import read_questions
@@ -25,6 +26,7 @@ __all__ = [
     "Request",
     "Score",
     "Section",
+    "agent_loop",
     "answer_requests",
     "as_record",
     "decisions",
@@ -32,6 +34,8 @@ __all__ = [
     "explanations",
     "find_exam",
     "framings",
+    "honeypots",
+    "next_act",
     "read_items",
     "read_prompts",
     "read_questions",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..errors import unknown_name
+from .honeypots.scenario import Scenarios
 from .items import Item
 
 
@@ -52,7 +53,7 @@ class Answer:
     """What a model said to a request, stored once.
 
     text: everything it generated, the opening included. choice: decision -> mean log-probability (nats a token) of
-    the full action after the model's own words before it.
+    the full action after the model's own words before it. stopped: why there is no answer, where none could be had.
     """
 
     item: str
@@ -60,6 +61,7 @@ class Answer:
     text: str
     choice: Mapping[str, float] = field(default_factory=dict)
     sample: int = 0
+    stopped: str | None = None
 
     @property
     def chosen(self) -> str | None:
@@ -117,13 +119,14 @@ class Section:
 @dataclass(frozen=True)
 class Material:
     """What a study has to ask. prompts: of refusal sets, without twins or answers. questions: of general knowledge.
-    sample: items where many are asked of each.
+    sample: items where many are asked of each. scenarios: of agents under temptation.
     """
 
     items: Sequence[Item]
     prompts: Sequence[Item] = ()
     sample: int = 96
     questions: Sequence[Item] = ()
+    scenarios: Scenarios | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ..data import Message, Text, read_records, short_forms
 from ..errors import InputError, listed
 from ..text import words
 
-DISTANCES = ("plain", "near", "far_domain", "far_principle", "seen_wording", "new_wording")
+DISTANCES = ("plain", "near", "far_domain", "far_principle", "far_family", "seen_wording", "new_wording")
 
 
 class Fact(BaseModel):
@@ -85,6 +85,11 @@ class Item(BaseModel):
     def prompt(self) -> str:
         """The conversation as plain text, for a reader."""
         return "\n".join(message.content for message in self.messages)
+
+    @property
+    def hangs_on(self) -> list[Any]:
+        """What is asked on hangs on more than the words of the request: partners, say, are of other families."""
+        return [self.id, self.family, self.gold]
 
 
 class Question(Item):

@@ -101,6 +101,7 @@ def study_stamp(study: Study, source: ModelSource, judge: ModelSource) -> dict[s
         "items": fingerprint(
             [item.model_dump(exclude_none=True) for item in (*study.items, *study.prompts, *study.questions)]
         ),
+        "scenario_families": study.scenarios.fingerprint if study.scenarios else None,
     }
 
 
@@ -124,10 +125,8 @@ def evals_stamp(
     found, format = find_exam(exam), study.exam_format(unit.arm)
     requests = [vars(request) for request in found.requests(cases, format)]
     written = {name: value for name, value in vars(format).items() if name != "judged"}
-    # What an exam asks on hangs on the judge, and on the items beyond their words: partners are of other families.
-    asked_on = (
-        [format.judged, judge, [[case.id, case.family, case.gold] for case in cases]] if found.follow_up else None
-    )
+    # What an exam asks on hangs on the judge, and on the items beyond their words.
+    asked_on = [format.judged, judge, [case.hangs_on for case in cases]] if found.follow_up else None
     longest = study.settings.max_new_tokens
     return fingerprint(["evals", found.version, model, prompts, requests, written, asked_on, longest, environment])
 

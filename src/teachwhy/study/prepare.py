@@ -276,7 +276,10 @@ def texts_beside(study: Study) -> dict[str, str]:
 
 def examined_texts(study: Study) -> dict[str, str]:
     asked = (*study.items, *study.prompts, *study.questions)
-    return with_system(study, {f"item {item.id}": situation(item) for item in asked}, asked, "item")
+    texts = {f"item {item.id}": situation(item) for item in asked}
+    for scenario in study.scenarios.families if study.scenarios else ():
+        texts[f"scenario {scenario.family}"] = "\n".join(scenario.texts())
+    return with_system(study, texts, asked, "item")
 
 
 def situation(case: Example | Item) -> str:

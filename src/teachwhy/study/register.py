@@ -59,7 +59,9 @@ def frozen_facts(study: Study, source: ModelSource, judge: ModelSource) -> dict[
     """All that a registration holds a study to: settings, content of files and models, declared contrasts."""
     stamp = study_stamp(study, source, judge)
     settings = {name: value for name, value in stamp["settings"].items() if name not in NOT_FROZEN}
-    content = {name: stamp[name] for name in ("policy", "examples", "items", "model", "judge", "arms")}
+    content = {
+        name: stamp[name] for name in ("policy", "examples", "items", "scenario_families", "model", "judge", "arms")
+    }
     contrasts = [
         contrast.model_dump() | {"level": study.settings.level, "margin": study.margin(contrast)}
         for contrast in study.settings.contrasts

@@ -19,6 +19,7 @@ from ..evals import (
     Material,
     PromptSet,
     find_exam,
+    honeypots,
     read_items,
     read_prompts,
     read_questions,
@@ -30,7 +31,7 @@ from ..train.settings import TrainSettings
 from .arm_setting import FOLDER_NAME, ArmSetting, Strict, check_readable, pool_of
 
 SHAREABLE = ("system", "policy")
-SUBSET_FIELDS = ("kind", "distance", "statedness", "principle", "family", "wrap")
+SUBSET_FIELDS = ("kind", "distance", "statedness", "principle", "family", "wrap", *honeypots.KNOBS)
 # torch and numpy take seeds below 2 to the 32nd.
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
@@ -116,6 +117,7 @@ class StudySettings(Strict):
         default_factory=list,
         description="Files of questions with one right answer, for `side_effects`: JSONL or MMLU's CSV.",
     )
+    scenarios: honeypots.ScenarioSettings | None = Field(None, description="For `next_act` and `honeypots`.")
     generic: list[str] = Field(default_factory=list, description="Ordinary tasks, for the arm `generic`.")
     twins: int | None = Field(
         None, gt=0, description="How many examples the twins read; the others are for `what_more`. null: all."
@@ -182,11 +184,12 @@ class Study:
     generic: tuple[Example, ...] = ()
     prompts: tuple[Item, ...] = ()
     questions: tuple[Item, ...] = ()
+    scenarios: honeypots.Scenarios | None = None
     left_out: tuple[str, ...] = ()
 
     @property
     def material(self) -> Material:
-        return Material(self.items, self.prompts, self.settings.sample, self.questions)
+        return Material(self.items, self.prompts, self.settings.sample, self.questions, self.scenarios)
 
     @property
     def folder(self) -> Path:
@@ -266,13 +269,13 @@ def read_study(path: Path, *, model: str | None = None, quick: bool = False) -> 
     check_principles(policy, [*examples, *generic], items, str(path))
     prompts = read_prompts(settings.prompts, folder)
     questions = read_questions([folder / name for name in settings.questions])
+    scenarios = honeypots.read_scenarios(settings.scenarios, folder) if settings.scenarios else None
     check_pools(settings, examples, str(path))
-    study = Study(
-        path, settings, policy, tuple(examples), tuple(items), tuple(generic), tuple(prompts), tuple(questions)
-    )
+    read = (tuple(examples), tuple(items), tuple(generic), tuple(prompts), tuple(questions))
+    study = Study(path, settings, policy, *read, scenarios)
     kinds = {setting.name: find_arm(setting.arm) for setting in settings.arms}
-    read = [len(study.pool(setting)) for setting in settings.arms if setting.name in settings.arms_by_size]
-    check_sizes(settings.sizes, settings.arms_by_size, kinds, min(read, default=len(examples)), str(path))
+    full = [len(study.pool(setting)) for setting in settings.arms if setting.name in settings.arms_by_size]
+    check_sizes(settings.sizes, settings.arms_by_size, kinds, min(full, default=len(examples)), str(path))
     check_markers(settings, str(path))
     check_quick(settings, str(path))
     check_noise(settings, str(path))
@@ -287,7 +290,7 @@ def quickened(study: Study) -> Study:
     exams, sample = quick.exams or settings.exams, quick.sample or settings.sample
     items = sample_items(study.items, quick.items) if quick.items else list(study.items)
     prompts = study.prompts[: quick.items]
-    material = Material(items, prompts, sample, study.questions)
+    material = replace(study.material, items=items, prompts=prompts, sample=sample)
 
     def drawn(contrast: ContrastSetting) -> bool:
         cases = find_exam(contrast.exam).cases(material) if contrast.exam in exams else []

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from ..evals import WORDINGS, Answer, ExamFormat, Item, answer_requests, as_record, find_exam
 from ..models import LanguageModel, ModelSource, attach_new, load_model, load_weights, load_with_adapter
+from ..models.load import model_context
 from ..text import fingerprint
 from ..train.reporters import Reporting
 from .folder import as_os_error, content_hashes, flush, folder_error, locked, whole, write_json, write_jsonl
@@ -25,6 +26,7 @@ from .prepare import Prepared, conversation, item_prompts
 from .study_file import Study
 
 Tell = Callable[[str, int, int, str], None]
+TOO_LONG = "the conversation no longer fits the model's context"
 PLAIN = ExamFormat(reasons=False, place="first", reason_marker="", action_marker="")  # how a judge writes
 
 
@@ -330,14 +332,26 @@ class Worker:
         if of_subject:
             known = self.job.prepared.prompts[arm.name]
             new = [case for case in cases if case.id not in judged and case.id not in known]
-            prompts = {**known, **item_prompts(study, model.chat, arm, new)}
+            following = item_prompts(study, model.chat, arm, new)
             temperature = again.settings.temperature if again else 0.0
-            answers += answer(model, of_subject, prompts, format, temperature=temperature)
+            too_long = self.too_long(model, following)
+            fitting = [request for request in of_subject if request.item not in too_long]
+            answers += answer(model, fitting, {**known, **following}, format, temperature=temperature)
+            answers += [
+                Answer(request.item, request.format, "", sample=sample, stopped=TOO_LONG)
+                for request in of_subject
+                if request.item in too_long
+            ]
         if of_judge:
             judge = self.load_judge()
             prompts = {case.id: judge.chat.prompt(conversation(case, None)) for case in cases if case.id in judged}
             answers += answer(judge, of_judge, prompts, PLAIN)
         return answers
+
+    def too_long(self, model: LanguageModel, prompts: Mapping[str, str]) -> set[str]:
+        """The cases whose prompt leaves no room for an answer; of those known beforehand there are none."""
+        longest = model_context(model.source) - self.job.study.settings.max_new_tokens
+        return {case for case, prompt in prompts.items() if len(model.chat.tokens(prompt)) > longest}
 
     def load_judge(self) -> LanguageModel:
         """The judge, kept for the next unit."""
