@@ -109,7 +109,7 @@ class StudySettings(Strict):
     limits: str = Field("", description="What the study does not show; printed on the page.")
     policy: str = "policy.md"
     examples: list[str] = Field(min_length=1)
-    items: list[str] = Field(min_length=1)
+    items: list[str] = Field(default_factory=list, description="May be left out where `scenarios` are named.")
     prompts: list[PromptSet] = Field(
         default_factory=list, description="CSV files of prompts to answer or refuse, for the exam `refusals`."
     )
@@ -252,6 +252,7 @@ def read_study(path: Path, *, model: str | None = None, quick: bool = False) -> 
     values = load_yaml(read_text(path), path) | ({"model": model} if model else {})
     settings = validated(StudySettings, values, Place(path))
     check_arms(settings, str(path))
+    check_asked(settings, str(path))
     for exam in settings.exams:
         find_exam(exam, where=f"{path}, field 'exams'")
     for where, contrast in named_contrasts(settings, path):
@@ -357,6 +358,15 @@ def check_arms(settings: StudySettings, where: str) -> None:
             )
     if len(set(settings.seeds)) < len(settings.seeds):
         raise InputError("A seed stands twice.", where=f"{where}, field 'seeds'", remedy="Name each seed once.")
+
+
+def check_asked(settings: StudySettings, where: str) -> None:
+    if not (settings.items or settings.scenarios):
+        raise InputError(
+            "The study names neither `items` nor `scenarios`, so there is nothing to compare arms on.",
+            where=f"{where}, field 'items'",
+            remedy="Name a file of items there.",
+        )
 
 
 def check_pools(settings: StudySettings, examples: Sequence[Example], where: str) -> None:
