@@ -145,8 +145,10 @@ def arm_check_lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
     if not records:
         return []
     signs = {"": " ", "declared": "*", "fault": "!"}
-    lines = [f"\n{'against why':14}" + "".join(f"{name:>16}" for name in ARM_PROPERTIES)]
-    for arm, cells in as_table(records).items():
-        lines.append(f"{arm:14}" + "".join(f"{value + signs[mark]:>16}" for value, mark in cells))
+    table = as_table(records)
+    width = max(14, *map(len, table))
+    lines = [f"\n{'against why':{width}}" + "".join(f"{name:>16}" for name in ARM_PROPERTIES)]
+    for arm, cells in table.items():
+        lines.append(f"{arm:{width}}" + "".join(f"{value + signs[mark]:>16}" for value, mark in cells))
     lines.append("* moved, as the arm declares; ! moved though it should not have")
     return [*lines, *(f"! {line}" for line in faults(records))]
