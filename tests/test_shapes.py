@@ -317,7 +317,7 @@ def test_the_page_says_beside_a_contrast_what_is_not_matched(done: Run) -> None:
     assert "Matched: updates (4)." in said
     tokens = done.results["checks"]["tokens"]
     means = [round(tokens[name]["tokens"] / 6) for name in ("question_why", "tale_why")]
-    assert f"{means[0]} and {means[1]} tokens in the mean" in said
+    assert f"Rows: 6 each; tokens in a row, in the mean: {means[0]} and {means[1]}, of which" in said
     assert not [sentence for sentence in within.cautions if "no twins" in sentence]
     page = done.report.read_text()
     assert "no twins; not matched: system prompts around them (varied and plain)" in page

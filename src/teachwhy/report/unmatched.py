@@ -49,7 +49,7 @@ def not_matched(contrast: Record, results: Record) -> str:
     length, counted = (
         numbers([round(record[field] / record["rows"]) for record in tokens]) for field in ("tokens", "trained")
     )
-    measured = f"They were taught {rows} rows, of {length} tokens in the mean, of which the loss counts {counted}."
+    measured = f"Rows: {rows}; tokens in a row, in the mean: {length}, of which the loss counts {counted}."
     updates = [results["checks"].get("updates", {}).get(name) for name in names]
     same = f" Matched: updates ({updates[0]})." if updates[0] is not None and len(set(updates)) == 1 else ""
     return f"The two arms are no twins. Not matched: {', '.join(found)}. {measured}{same}"

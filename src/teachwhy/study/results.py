@@ -71,10 +71,19 @@ def collect(job: Job, failures: Mapping[str, str]) -> tuple[dict[str, Any], list
         "canaries": [canary_record(job, unit) for unit in done if unit.trained],
         "metrics": metric_table(study),
         "sections": section_table(study),
-        "answers": example_answers(study.items, [arm.name for arm in study.settings.arms], answers, read),
-        "counts": {"examples": len(study.examples), "items": len(study.items), "principles": len(study.policy.ids)},
+        "answers": example_answers(shown_items(job), [arm.name for arm in study.settings.arms], answers, read),
+        "counts": {
+            "examples": len(study.examples),
+            "items": len(shown_items(job)),
+            "principles": len(study.policy.ids),
+        },
     }
     return results, sittings
+
+
+def shown_items(job: Job) -> Sequence[Item]:
+    """The study's own items; where it has none, what its first exam asks."""
+    return job.study.items or job.prepared.cases[job.study.settings.exams[0]]
 
 
 def asks_on(study: Study) -> bool:
