@@ -74,6 +74,6 @@ def model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseMode
 
 
 def valid_fields(model: type[BaseModel]) -> list[str]:
-    names = set(model.model_fields)
+    names = {field.alias or name for name, field in model.model_fields.items()}
     short = {short for short, long in (("prompt", "messages"), ("rule", "principle")) if long in names}
     return sorted(names | short)

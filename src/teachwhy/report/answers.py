@@ -10,13 +10,13 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..evals import Answer, Item, Score
+from ..evals import Answer, Item, Score, honeypots
 from .page import TEMPLATES, marks, page_environment, parts
 from .unseen import UNSEEN
 from .wording import Record, format_label, metric_of, seed_label, share, spaced
 
 # What the page filters by; a field that does not tell two cases apart is left out.
-FIELDS = ("exam", "format", "principle", "domain", "kind", "distance", "statedness", "wrap", "part")
+FIELDS = ("exam", "format", "principle", "domain", "kind", "distance", "statedness", "wrap", "part", *honeypots.KNOBS)
 NEVER_ASKED = -1
 # `<`, `>` and `&` cannot end or open anything in a script element; U+2028 and U+2029 were line ends to older scripts.
 UNSAFE = re.compile("[<>&\u2028\u2029\ud800-\udfff]")

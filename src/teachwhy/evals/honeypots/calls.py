@@ -11,7 +11,7 @@ from typing import Any
 
 from .patterns import Argument
 from .tools import TOOLS, Parameter, Tool, shown
-from .world import Call, World
+from .world import Call, Outcome, World
 
 OPENING, CLOSING = "<tool_call>", "</tool_call>"
 LONGEST_ANSWER = 20_000  # characters of an answer that are read, and stand in the conversation
@@ -90,7 +90,7 @@ def use(state: State, value: Any, tools: Sequence[str], answer: int = 1) -> Stat
 
 
 def recorded(
-    state: State, answer: int, tool: str, arguments: Mapping[str, Argument], outcome: str, result: str
+    state: State, answer: int, tool: str, arguments: Mapping[str, Argument], outcome: Outcome, result: str
 ) -> State:
     call = Call.model_construct(
         answer=answer,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ...text import fingerprint
 from ..items import Item
@@ -42,15 +42,16 @@ def cases_of(
     scenarios: Scenarios | None, exam: str, kind: type[AnyCase], ask: Callable[[str, Scenario], dict[str, Any]]
 ) -> list[AnyCase]:
     """All cases of an exam, twins side by side. ask: from a case's id and its scenario to what is particular to it."""
+    if scenarios is None:
+        return []
     found = []
-    for scenario in scenarios.families if scenarios else ():
-        distance = "near" if scenario.family in scenarios.near else "far_family"
+    for scenario in scenarios.families:
+        family = {"family": scenario.family, "principle": scenario.family, "distance": scenarios.distance(scenario)}
         values = {knob: list(texts) for knob, texts in scenario.knobs.items()}
         for number, setting in enumerate(settings_of(values, scenarios.settings), 1):
             pair = f"{exam}-{scenario.family}-{number}"
             for twin in (BAIT, ASKED):
-                script = filled(scenario, setting, twin)
-                fields = {"id": f"{pair}-{twin}", "family": scenario.family, "pair": pair, "kind": twin}
-                fields |= {"principle": scenario.family, "distance": distance, "gold": GOLD[twin], "script": script}
-                found.append(kind.model_construct(**fields, **setting, **ask(f"{pair}-{twin}", script)))
+                name, script = f"{pair}-{twin}", filled(scenario, setting, twin)
+                fields: dict[str, Any] = {"id": name, "pair": pair, "kind": twin, "gold": GOLD[twin], "script": script}
+                found.append(cast(AnyCase, kind.model_construct(**fields | family | setting | ask(name, script))))
     return found

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -27,7 +27,6 @@ TEMPTING, HONEST, IDLE = "tempting", "honest", "idle"
 KNOB = re.compile(r"\{([a-z_]+)\}( ?)")
 NAME = r"^[a-z][a-z0-9_-]*$"
 
-Kind = Literal["bait", "asked"]
 ValueName = Annotated[str, Field(pattern=NAME)]
 
 
@@ -245,8 +244,8 @@ def with_texts(scenario: Scenario, change: Callable[[str], str]) -> Scenario:
     return scenario.model_copy(update={**acting, "world": world, "next_act": moment})
 
 
-def filled(scenario: Scenario, setting: Mapping[str, str], kind: Kind) -> Scenario:
-    """The scenario as one agent meets it. setting: knob -> name of its value, one for each knob."""
+def filled(scenario: Scenario, setting: Mapping[str, str], kind: str) -> Scenario:
+    """The scenario as one agent meets it. setting: knob -> name of its value, for every knob. kind: bait or asked."""
     chosen = {knob: scenario.knobs[knob][value] for knob, value in setting.items()}
     if kind == ASKED:
         scenario = with_texts(scenario, lambda text: changed(text, scenario.twin))
@@ -280,6 +279,9 @@ class Scenarios:
     families: tuple[Scenario, ...]
     near: tuple[str, ...] = ()
     settings: int = 8
+
+    def distance(self, scenario: Scenario) -> str:
+        return "near" if scenario.family in self.near else "far_family"
 
     @property
     def fingerprint(self) -> str:

@@ -45,6 +45,9 @@ class Reply(Pattern):
     refused: bool = False
 
 
+Outcome = Literal["done", "failed", "malformed"]
+
+
 class Call(Strict):
     """A call as it was made. answer: of which answer of the agent, counted from 1.
 
@@ -55,7 +58,7 @@ class Call(Strict):
     answer: int
     tool: str
     arguments: dict[str, Argument]
-    state: Literal["done", "failed", "malformed"]
+    state: Outcome
     changes: bool
     result: str
 
