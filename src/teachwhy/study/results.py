@@ -36,6 +36,7 @@ def collect(job: Job, failures: Mapping[str, str]) -> tuple[dict[str, Any], list
     done = [unit for unit in units if job.trained(unit) and job.answered(unit)]
     scores, answers, read, cases, sittings = score_all(job, done)
     rates = all_rates(study, scores, cases)
+    shown = shown_items(job)
     training = [training_record(job, unit) for unit in done if unit.trained]
     curves = all_curves(study, lambda arm, one: observed(arm, one, scores, cases), training)
     results = {
@@ -71,7 +72,7 @@ def collect(job: Job, failures: Mapping[str, str]) -> tuple[dict[str, Any], list
         "canaries": [canary_record(job, unit) for unit in done if unit.trained],
         "metrics": metric_table(study),
         "sections": section_table(study),
-        "answers": example_answers(shown_items(job), [arm.name for arm in study.settings.arms], answers, read),
+        "answers": example_answers(shown, [arm.name for arm in study.settings.arms], answers, read),
         "counts": {
             "examples": len(study.examples),
             "items": len(shown_items(job)),
