@@ -26,7 +26,7 @@ from test_trace import (
     limits,
 )
 
-from teachwhy.report.wording import decimals, share, signed
+from teachwhy.report.wording import MINUS, decimals, share, signed
 from teachwhy.study import run as run_module
 from teachwhy.study import run_study
 from teachwhy.study.run import Run
@@ -95,7 +95,8 @@ def test_scores_by_size(done: Run, tables: list[Table]) -> None:
         total = estimate(gain)
         assert total is not None
         interval = interval_text(*limits(gain, cut=False))
-        whole = [f"{signed(total)} {interval} over base", f"{1000 * total / tokens:.5f}", f"{total / updates:.5f}"]
+        spent_on_it = [f"{one:.5f}".replace("-", MINUS) for one in (1000 * total / tokens, total / updates)]
+        whole = [f"{signed(total)} {interval} over base", *spent_on_it]
         assert row[6:] == (whole if size == 6 else ["", "", ""])
 
 
