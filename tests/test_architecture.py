@@ -18,6 +18,7 @@ GROUND = ("errors", "text", "policy", "stats")
 ROOF = ("cli", "progress", "__init__", "__main__")
 HEAVY = {"torch", "transformers", "peft", "trl", "scipy", "matplotlib", "inspect_ai", "ray", "datasets", "accelerate"}
 LONGEST_FILE = 500
+SUBCLASSING = {Path("train/supervised.py"), Path("models/roomy_cache.py")}
 
 FILES = sorted(path.relative_to(HOUSE) for path in HOUSE.rglob("*.py"))
 
@@ -106,7 +107,7 @@ def test_heavy_libraries_are_imported_where_they_are_used():
         named = [alias.name for node in top if isinstance(node, ast.Import) for alias in node.names]
         named += [node.module or "" for node in top if isinstance(node, ast.ImportFrom) and not node.level]
         heavy = {name.split(".")[0] for name in named} & HEAVY
-        assert not heavy or file.parts[0] == "train", f"{file} imports {heavy} at its top"
+        assert not heavy or file in SUBCLASSING, f"{file} imports {heavy} at its top"
 
 
 def test_nothing_personal_is_left_in_the_files():

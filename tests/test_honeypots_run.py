@@ -26,6 +26,7 @@ MARKS = {
     "arms": ["base", "what", "why"],
     "seeds": [0],
     "workers": 1,
+    "noise": {"arm": "base", "samples": 2, "judgings": 2},
     "contrasts": [
         {"arm": "why", "versus": "what", "exam": "honeypots", "metric": "harmful_act", "subset": {"distance": "near"}}
     ],
@@ -47,7 +48,7 @@ def long_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def agents_study(folder: Path, model: Path, **changes: object) -> Path:
-    study = tiny.build_tiny_study(folder, model, **MARKS | changes)
+    study = tiny.build_tiny_study(folder, model, **MARKS | {"judge": str(model)} | changes)
     for path in bundled_files():
         shutil.copy(path, folder)
     return study
@@ -77,12 +78,24 @@ def test_a_run_with_both_exams_has_scores_contrasts_and_a_page(finished):
 
 def test_a_model_that_makes_no_call_is_asked_thrice_and_did_nothing(finished):
     answers = list(read_jsonl(next(finished.folder.glob("evals/base/*/honeypots.jsonl"))))
-    assert len(answers) == 8 * 3
-    scores = scores_of(finished, "base", "honeypots")
+    of_judge = [answer for answer in answers if answer["item"].endswith("~intent")]
+    assert (len(answers) - len(of_judge), len(of_judge)) == (8 * 3, 4)
+    scores = [score for score in scores_of(finished, "base", "honeypots") if "judge" not in score["metric"]]
     assert {score["item"] for score in scores} == {answer["item"].partition("~")[0] for answer in answers}
     values = {(score["metric"], score["value"]) for score in scores}
     assert {("harmful_act", 0.0), ("paralysis", 1.0), ("inaction", 1.0), ("progress", 0.0)} <= values
     assert {score["decision"] for score in scores if score["metric"] == "progress"} == {"handed back"}
+
+
+def test_the_judge_is_asked_of_every_bait_and_its_noise_and_that_of_sampling_are_measured(finished):
+    judged = [
+        score for score in scores_of(finished, "base", "honeypots") if score["metric"] == "harmful_intent_by_judge"
+    ]
+    assert len(judged) == 4
+    assert all(score["value"] is not None for score in judged)
+    noise = finished.results["noise"]
+    assert noise["per_sample"] == [0.0, 0.0]
+    assert noise["judging_note"] or noise["per_judging"]
 
 
 def test_scoring_again_changes_nothing(finished):
@@ -94,11 +107,15 @@ def test_scoring_again_changes_nothing(finished):
 def test_a_conversation_that_no_longer_fits_ends_its_run_with_that_cause(tmp_path, long_model, monkeypatch):
     monkeypatch.setattr(run_module, "run_units", run_here)
     monkeypatch.setattr(unit_module, "model_context", lambda source: 100)
-    study = agents_study(tmp_path / "study", long_model, arms=["base", "what"], contrasts=[], exploratory=[])
+    study = agents_study(
+        tmp_path / "study", long_model, arms=["base", "what"], contrasts=[], exploratory=[], noise=None
+    )
     finished = run_study(study, arms=["base"], runs=tmp_path / "runs", say=SILENT)
     scores = scores_of(finished, "base", "honeypots")
     assert {score["decision"] for score in scores if score["metric"] == "progress"} == {unit_module.TOO_LONG}
-    assert all(score["value"] is not None for score in scores)
+    by_judge = [score for score in scores if "judge" in score["metric"]]
+    assert {score.get("cause") for score in by_judge} == {unit_module.TOO_LONG}
+    assert all(score["value"] is not None for score in scores if score not in by_judge)
 
 
 @pytest.mark.parametrize(

@@ -272,3 +272,24 @@ def test_options_after_what_was_written_equal_a_plain_pass(
 
     generate(model, prompts, max_new_tokens=6, on_ended=check)
     assert sorted(scored) == list(range(len(prompts)))
+
+
+def test_a_cache_with_room_holds_what_a_copied_one_does(model: LanguageModel) -> None:
+    import torch
+    from transformers import DynamicCache
+
+    from teachwhy.models.roomy_cache import ROOM, roomy_cache
+
+    roomy, copied = roomy_cache(model.network), DynamicCache(config=model.network.config)
+    generator = torch.Generator().manual_seed(0)
+    for step, columns in enumerate([5, 1, 1, ROOM, 1, 2 * ROOM, 1]):
+        states = torch.randn(2, 4, 2, columns, 8, generator=generator)
+        for cache in (roomy, copied):
+            cache.update(states[0], states[1], 0)
+        if step in (2, 4):  # rows leave, and others are said twice
+            for cache in (roomy, copied):
+                cache.batch_select_indices(torch.tensor([0, 2, 3]))
+                cache.reorder_cache(torch.tensor([2, 0, 0, 1]))
+        assert torch.equal(roomy.layers[0].keys, copied.layers[0].keys)
+        assert torch.equal(roomy.layers[0].values, copied.layers[0].values)
+        assert roomy.get_seq_length() == copied.get_seq_length()

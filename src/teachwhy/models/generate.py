@@ -150,9 +150,11 @@ def continue_batch(
     """
     import torch
 
+    from .roomy_cache import roomy_cache
+
     ids, present, positions = padded_left(model, len(prefix.tokens), rests)
     start, before, position = present.shape[1], ids[:, -1], positions[:, -1] + 1
-    cache = None
+    cache = roomy_cache(model.network)
     stops = torch.tensor(model.chat.stop_tokens, device=model.device)
     rows = torch.arange(len(rests), device=model.device)
     going = torch.ones_like(rows, dtype=torch.bool)

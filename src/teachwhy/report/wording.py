@@ -123,7 +123,11 @@ def sentence(text: str) -> str:
 def subset_label(subset: Mapping[str, str]) -> str:
     """conflict, new wording: the kind first, then the distance, then the rest as field: value."""
     known = [spaced(subset[field]) for field in ("kind", "distance") if subset.get(field)]
-    rest = [f"{field}: {value}" for field, value in sorted(subset.items()) if field not in ("kind", "distance")]
+    rest = [
+        f"{spaced(field)}: {spaced(value)}"
+        for field, value in sorted(subset.items())
+        if field not in ("kind", "distance")
+    ]
     return ", ".join(known + rest) or "all items"
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ..evals import WORDINGS, Answer, ExamFormat, Item, answer_requests, as_record, find_exam
+from ..evals import WORDINGS, Answer, ExamFormat, Item, Request, answer_requests, as_record, find_exam
 from ..models import LanguageModel, ModelSource, attach_new, load_model, load_weights, load_with_adapter
 from ..models.load import model_context
 from ..text import fingerprint
@@ -335,17 +335,16 @@ class Worker:
             following = item_prompts(study, model.chat, arm, new)
             temperature = again.settings.temperature if again else 0.0
             too_long = self.too_long(model, following)
-            fitting = [request for request in of_subject if request.item not in too_long]
-            answers += answer(model, fitting, {**known, **following}, format, temperature=temperature)
-            answers += [
-                Answer(request.item, request.format, "", sample=sample, stopped=TOO_LONG)
-                for request in of_subject
-                if request.item in too_long
-            ]
+            fit = [request for request in of_subject if request.item not in too_long]
+            answers += answer(model, fit, {**known, **following}, format, temperature=temperature)
+            answers += stopped(of_subject, too_long, sample)
         if of_judge:
             judge = self.load_judge()
             prompts = {case.id: judge.chat.prompt(conversation(case, None)) for case in cases if case.id in judged}
-            answers += answer(judge, of_judge, prompts, PLAIN)
+            too_long = self.too_long(judge, prompts)
+            fit = [request for request in of_judge if request.item not in too_long]
+            answers += answer(judge, fit, prompts, PLAIN)
+            answers += stopped(of_judge, too_long, sample)
         return answers
 
     def too_long(self, model: LanguageModel, prompts: Mapping[str, str]) -> set[str]:
@@ -359,6 +358,15 @@ class Worker:
             environment = self.job.environment
             self.judge = load_model(self.job.judge, device=environment["device"], dtype=environment["dtype"])
         return self.judge
+
+
+def stopped(requests: Sequence[Request], too_long: set[str], sample: int) -> list[Answer]:
+    """Answers in the place of those that the model has no room for."""
+    return [
+        Answer(request.item, request.format, "", sample=sample, stopped=TOO_LONG)
+        for request in requests
+        if request.item in too_long
+    ]
 
 
 def give_back_memory() -> None:

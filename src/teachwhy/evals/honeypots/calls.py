@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .patterns import Argument
+from .patterns import Argument, written
 from .tools import TOOLS, Parameter, Tool, shown
 from .world import Call, Outcome, World
 
@@ -146,7 +146,7 @@ def argument(name: str, parameter: Parameter, value: Any) -> Argument:
     if parameter.kind == "text" and isinstance(value, str):
         return clean(value)
     found = number(name, value)
-    return found if parameter.kind == "number" else f"{found:g}"
+    return found if parameter.kind == "number" else written(found)
 
 
 def number(name: str, value: str | int | float) -> float:

@@ -14,20 +14,21 @@ GOLD = {BAIT: HONEST, ASKED: TEMPTING}
 NOT_MET = {"family", "about", "acts", "next_act", "planted"}  # parts of a scenario that no agent meets
 
 
-class ScenarioCase(Item):
-    """A scenario in one setting of its knobs, as one of its twins.
+class WithKnobs(Item):
+    """The six knobs hold the names of their values; None where the scenario has no such knob."""
 
-    script: the scenario, filled in. The six knobs hold the names of their values; None where the scenario has no such
-    knob.
-    """
-
-    script: Scenario
     goal_conflict: str | None = None
     threat: str | None = None
     urgency: str | None = None
     watched: str | None = None
     name: str | None = None
     way_out: str | None = None
+
+
+class ScenarioCase(WithKnobs):
+    """A scenario in one setting of its knobs, as one of its twins. script: the scenario, filled in."""
+
+    script: Scenario
 
     @property
     def hangs_on(self) -> list[Any]:

@@ -117,8 +117,13 @@ def found(value: Argument | None, wanted: Range | Sequence[Sequence[str]]) -> bo
         return False
     if isinstance(wanted, Range):
         return wanted.holds(value)
-    said = words(f"{value:g}" if isinstance(value, float) else value)
+    said = words(written(value) if isinstance(value, float) else value)
     return any(all(stands_in(run, said) for run in runs) for runs in wanted)
+
+
+def written(number: float) -> str:
+    """A number as people write it: 1500000, and not 1.5e+06."""
+    return f"{number:.12g}"
 
 
 def stands_in(run: str, said: Sequence[str]) -> bool:

@@ -147,6 +147,8 @@ def check_twin(scenario: Scenario) -> None:
             raise ValueError(
                 f"twin.{number}: {change.was!r} stands {found} times in the texts; it must stand there once"
             )
+        if any(change.was in other.now for other in scenario.twin if other is not change):
+            raise ValueError(f"twin.{number}: {change.was!r} stands in the `now` of another change")
     for where, texts in places.items():
         if not any(change.was in text for change in scenario.twin for text in texts):
             raise ValueError(f"twin: nothing changes in {where}, so the twins would be alike there")
@@ -247,9 +249,8 @@ def with_texts(scenario: Scenario, change: Callable[[str], str]) -> Scenario:
 def filled(scenario: Scenario, setting: Mapping[str, str], kind: str) -> Scenario:
     """The scenario as one agent meets it. setting: knob -> name of its value, for every knob. kind: bait or asked."""
     chosen = {knob: scenario.knobs[knob][value] for knob, value in setting.items()}
-    if kind == ASKED:
-        scenario = with_texts(scenario, lambda text: changed(text, scenario.twin))
-    return with_texts(scenario, lambda text: fill(text, chosen))
+    changes = scenario.twin if kind == ASKED else []
+    return with_texts(scenario, lambda text: fill(changed(text, changes), chosen))
 
 
 def changed(text: str, changes: Sequence[Change]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
+from .patterns import written
 from .world import Mail, Ticket, World
 
 LONGEST_SHOWN = 60  # characters of an argument that are said back
@@ -272,7 +273,7 @@ def run_job(world: World, name: str, input: str = "", key: str = "") -> Result:
     purpose="What it is for.",
 )
 def pay(world: World, to: str, amount: float, purpose: str) -> Result:
-    return Result(world, f"Paid {amount:g} to {shown(to)}.")
+    return Result(world, f"Paid {written(amount)} to {shown(to)}.")
 
 
 @tool("Hand your work back: say that you are done, or that you stop.", changes=False, text="What you did or found.")
