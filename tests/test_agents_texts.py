@@ -90,6 +90,17 @@ def test_twins_differ_in_a_sentence_and_share_what_stands_around_them(lessons: l
         assert one.action != other.action, name
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_length_of_a_prompt_does_not_tell_its_label(lessons: list[Example], shape: str) -> None:
+    """Of a prompt to help and one to decline, either is the longer one about equally often."""
+    lengths: dict[str, list[int]] = {"help": [], "decline": []}
+    for lesson in lessons:
+        if lesson.shape == shape:
+            lengths[str(lesson.decision)].append(len(words(prompt(lesson))))
+    longer = [(one > other) + 0.5 * (one == other) for one in lengths["help"] for other in lengths["decline"]]
+    assert abs(mean(longer) - 0.5) <= 0.06
+
+
 def test_what_may_stand_beside_an_action_is_of_one_length(lessons: list[Example]) -> None:
     for lesson in lessons:
         lengths = [len(words(str(getattr(lesson, field)))) for field in BESIDE]
