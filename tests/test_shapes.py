@@ -13,6 +13,7 @@ from test_run import SILENT, run_here
 
 from teachwhy.data import Example, Row, Segment, check_surroundings, read_examples
 from teachwhy.errors import CheckError, InputError
+from teachwhy.evals.honeypots import bundled_files, read_scenario
 from teachwhy.models import load_chat
 from teachwhy.report.headline import headline
 from teachwhy.report.methods import methods
@@ -255,6 +256,17 @@ def test_what_stands_around_an_example_may_not_stand_in_an_exam(tmp_path: Path, 
     with pytest.raises(CheckError, match="share 8-word runs") as caught:
         prepare_job(read_study(path), tmp_path / "runs", SILENT)
     assert f"varied system prompt of example {examples[3]['id']} / item {items[0]['id']}" in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["action", "reason", "mention"])
+def test_nothing_that_is_taught_may_stand_in_a_scenario(tmp_path: Path, tiny_model: Path, field: str) -> None:
+    scenario = read_scenario(bundled_files()[0])
+    examples = shaped_examples()
+    examples[5][field] = scenario.next_act.options["tempting"]
+    path = build(tmp_path, tiny_model, examples=examples, scenarios={"settings": 1})
+    with pytest.raises(CheckError, match="share 8-word runs") as caught:
+        prepare_job(read_study(path), tmp_path / "runs", SILENT)
+    assert f"{field} of example {examples[5]['id']} / scenario {scenario.family}" in str(caught.value)
 
 
 # What was there before stays what it was

@@ -82,6 +82,7 @@ def prepare(study: Study, chat: Chat, context: int, judge_chat: Chat, judge_cont
     check_overlap(
         texts_beside(study), {f"reason of item {item.id}": item.reason for item in study.items if item.reason}
     )
+    check_overlap(texts_beside(study) | actions(study), scenario_texts(study))
     train = study.settings.train
     token_rows = {
         name: tokenize_rows(arm_rows, chat, context, name, train.action_share) for name, arm_rows in rows.items()
@@ -274,12 +275,20 @@ def texts_beside(study: Study) -> dict[str, str]:
     }
 
 
+def actions(study: Study) -> dict[str, str]:
+    """What is taught to be done, by name. Items may have the same actions; the acts of a scenario are its own."""
+    return {f"action of example {example.id}": example.action for example in (*study.examples, *study.generic)}
+
+
 def examined_texts(study: Study) -> dict[str, str]:
     asked = (*study.items, *study.prompts, *study.questions)
     texts = {f"item {item.id}": situation(item) for item in asked}
-    for scenario in study.scenarios.families if study.scenarios else ():
-        texts[f"scenario {scenario.family}"] = "\n".join(scenario.texts())
-    return with_system(study, texts, asked, "item")
+    return with_system(study, texts | scenario_texts(study), asked, "item")
+
+
+def scenario_texts(study: Study) -> dict[str, str]:
+    families = study.scenarios.families if study.scenarios else ()
+    return {f"scenario {scenario.family}": "\n".join(scenario.texts()) for scenario in families}
 
 
 def situation(case: Example | Item) -> str:
