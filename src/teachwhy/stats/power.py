@@ -157,16 +157,11 @@ def simulate_with_floor(
     )
     if rate is None:
         return effect + noise, 0.0
-    treated = rng.binomial(items_per_family, np.clip(rate + effect + noise / 2, 0.0, 1.0))
-    control = rng.binomial(items_per_family, np.clip(rate - noise / 2, 0.0, 1.0))
-    cells = (treated - control) / items_per_family
-    return cells, two_way.from_items(
-        _item_variance(treated, control, items_per_family), _counts(cells, items_per_family)
-    )
-
-
-def _counts(cells: Numbers, items: int) -> Numbers:
-    return np.full(cells.shape[-2:], float(items))
+    treated = rng.binomial(items_per_family, np.clip(rate + effect + noise / 2, 0.0, 1.0)).astype(np.float64)
+    control = rng.binomial(items_per_family, np.clip(rate - noise / 2, 0.0, 1.0)).astype(np.float64)
+    counts = np.full((families, seeds), float(items_per_family))
+    least = two_way.from_items(_item_variance(treated, control, items_per_family), counts)
+    return (treated - control) / items_per_family, least
 
 
 def _item_variance(treated: Numbers, control: Numbers, items: int) -> Numbers:
