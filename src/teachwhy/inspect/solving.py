@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from inspect_ai.model import ChatMessage, Model, get_model, model_roles
+from inspect_ai.model import ChatMessage, Model, ModelOutput, get_model, model_roles
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.util import collect
 
@@ -41,6 +41,8 @@ def sit(exam: str, system: str = "", before: str = "", markers: Sequence[str] = 
         sitting = Sitting(found, model, judge, format, asked, system, before, sample, Agents(before, sample))
         answers, conversations = await sitting.through([restored(case) for case in state.metadata["cases"]])
         state.messages = joined(conversations)
+        if state.messages:
+            state.output = ModelOutput.from_message(state.messages[-1])
         kept = {
             "format": asdict(format),
             "by_choice": scores_options(model),
