@@ -373,7 +373,8 @@ class Worker:
             sampling = again.settings if again else study.settings.sampling
             temperature = sampling.temperature if sampling else 0.0
             if isinstance(model, ApiModel):
-                asked = Asked(arm.name, study.settings.max_new_tokens, temperature, sample)
+                who = f"{arm.name} again" if again else arm.name  # what is asked again is never an answer that counts
+                asked = Asked(who, study.settings.max_new_tokens, temperature, sample)
                 answers += self.ask_api(sitting, exam, asked, list(filter(askable, of_subject)), prompts)
             else:
                 answers += answer(model, of_subject, prompts, format, temperature=temperature)
