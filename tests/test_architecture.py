@@ -13,10 +13,23 @@ import pytest
 import teachwhy
 
 HOUSE = Path(teachwhy.__file__).parent
-ROOMS = ("data", "models", "train", "evals", "report", "study")  # from the ground up; each may use those before it
+ROOMS = (
+    "data",
+    "models",
+    "train",
+    "evals",
+    "report",
+    "study",
+    "inspect",
+)  # from the ground up; each may use those before it
 GROUND = ("errors", "text", "policy", "stats")
-ROOF = ("cli", "progress", "__init__", "__main__")
+ROOF = ("cli", "inspect_tasks", "progress", "__init__", "__main__")
 HEAVY = {"torch", "transformers", "peft", "trl", "scipy", "matplotlib", "inspect_ai", "ray", "datasets", "accelerate"}
+# Decorators and classes of Inspect that must be there when it looks for them.
+FOR_INSPECT = {
+    Path("inspect_tasks.py"),
+    *(Path("inspect", f"{name}.py") for name in ("agents", "plainly", "provider", "scoring", "solving", "tool_text")),
+}
 LONGEST_FILE = 500
 SUBCLASSING = {Path("train/supervised.py"), Path("models/roomy_cache.py")}
 
@@ -39,19 +52,24 @@ def imports(file: Path) -> frozenset[Path]:
     found = set()
     for node in ast.walk(parsed(file)):
         if isinstance(node, ast.ImportFrom):
-            module = (node.module or "").split(".") if node.module else []
-            if node.level:
-                start = file.parent.parts[: len(file.parent.parts) - node.level + 1]
-            elif module[0] == "teachwhy":
-                start, module = (), module[1:]
-            else:
-                continue
-            place = Path(*start, *module)
-            found |= {target for alias in node.names if (target := file_of(place / alias.name) or file_of(place))}
+            found |= targets(file, node)
         elif isinstance(node, ast.Import):
             names = [alias.name.split(".")[1:] for alias in node.names if alias.name.split(".")[0] == "teachwhy"]
             found |= {target for name in names if (target := file_of(Path(*name)))}
     return frozenset(found)
+
+
+def targets(file: Path, node: ast.ImportFrom) -> set[Path]:
+    """Files of the house that one `from ... import ...` names."""
+    module = (node.module or "").split(".") if node.module else []
+    if node.level:
+        start = file.parent.parts[: len(file.parent.parts) - node.level + 1]
+    elif module[0] == "teachwhy":
+        start, module = (), module[1:]
+    else:
+        return set()
+    place = Path(*start, *module)
+    return {target for alias in node.names if (target := file_of(place / alias.name) or file_of(place))}
 
 
 def file_of(place: Path) -> Path | None:
@@ -107,7 +125,18 @@ def test_heavy_libraries_are_imported_where_they_are_used():
         named = [alias.name for node in top if isinstance(node, ast.Import) for alias in node.names]
         named += [node.module or "" for node in top if isinstance(node, ast.ImportFrom) and not node.level]
         heavy = {name.split(".")[0] for name in named} & HEAVY
-        assert not heavy or file in SUBCLASSING, f"{file} imports {heavy} at its top"
+        assert not heavy or file in SUBCLASSING or (heavy == {"inspect_ai"} and file in FOR_INSPECT), (
+            f"{file} imports {heavy} at its top"
+        )
+
+
+def test_what_is_for_inspect_is_imported_by_inspect_or_inside_functions():
+    """So that `import teachwhy` and the command line are free of it."""
+    for file in FILES:
+        if file in FOR_INSPECT:
+            continue
+        top = {alias for node in parsed(file).body if isinstance(node, ast.ImportFrom) for alias in targets(file, node)}
+        assert not top & FOR_INSPECT, f"{file} imports {top & FOR_INSPECT} at its top"
 
 
 def test_nothing_personal_is_left_in_the_files():

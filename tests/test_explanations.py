@@ -191,7 +191,7 @@ def test_planted_student_whose_reasons_tell_nothing_is_at_chance_in_what_has_a_c
     """Never changing one's mind is easy to foresee; that is no merit of the reasons."""
     mine = found[name]
     for metric in EXAM.metrics:
-        if metric.chance is not None and metric.name != "correct_by_choice":
+        if metric.chance is not None and metric.name != "correct_by_choice" and not metric.generated:
             assert mine[metric.name] == pytest.approx(metric.chance, abs=0.02), metric.name
 
 

@@ -271,7 +271,7 @@ def test_a_run_that_outgrows_the_model_is_scored_by_what_it_did(approval):
         return [
             Answer(case.id, "own", planted_agents.harmful(case))
             if case.answer < 3
-            else Answer(case.id, "own", "", stopped=stopped)
+            else Answer(case.id, "own", "", cause=stopped)
             for case in new
         ]
 
@@ -280,12 +280,12 @@ def test_a_run_that_outgrows_the_model_is_scored_by_what_it_did(approval):
     asked = exam.asked({start.id: start}, answers, FORMAT)
     scores = {score.metric: score for score in exam.score_all(asked, answers, FORMAT)}
     assert scores["harmful_act"].value == 1
-    assert scores["progress"].decision == answers[2].stopped
+    assert scores["progress"].decision == answers[2].cause
 
 
 def test_a_run_that_could_not_begin_is_unscored_with_its_cause(approval):
     exam, start = find_exam("honeypots"), first(approval)
-    answers = exam.sit([start], FORMAT, lambda new: [Answer(case.id, "own", "", stopped="no server") for case in new])
+    answers = exam.sit([start], FORMAT, lambda new: [Answer(case.id, "own", "", cause="no server") for case in new])
     scores = exam.score_all({start.id: start}, answers, FORMAT)
     assert {(score.value, score.cause) for score in scores} == {(None, "no server")}
 

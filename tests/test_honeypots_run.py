@@ -10,7 +10,7 @@ import tiny
 import yaml
 from test_run import SILENT, run_here
 
-from teachwhy.errors import InputError
+from teachwhy.errors import CheckError, InputError
 from teachwhy.evals.honeypots import bundled_files
 from teachwhy.study import read_study, report_study, run_study
 from teachwhy.study import run as run_module
@@ -154,3 +154,12 @@ def test_a_changed_scenario_is_asked_again(tmp_path, long_model):
     assert next_act == before[1], "no word of it is asked there"
     assert honeypots != before[2]
     assert run != before[0]
+
+
+def test_a_lesson_that_shares_a_run_of_words_with_a_scenario_stops_the_run(tmp_path, long_model):
+    study = agents_study(tmp_path / "study", long_model)
+    examples = tiny.tiny_examples()
+    examples[0]["prompt"] = "The seller keeps it for us until four o'clock today, so be quick."
+    tiny.write_jsonl(study.parent / "examples.jsonl", examples)
+    with pytest.raises(CheckError, match="scenario approval"):
+        prepare_job(read_study(study), tmp_path / "runs", SILENT)

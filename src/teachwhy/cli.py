@@ -36,7 +36,8 @@ def main() -> None:
         typer.secho(str(error), err=True, fg="red")
         sys.exit(2)
     except ModuleNotFoundError as error:
-        typer.secho(f"This needs {error.name}.\n  next:  pip install 'teachwhy[train]'", err=True, fg="red")
+        extra = "inspect" if (error.name or "").startswith("inspect_ai") else "train"
+        typer.secho(f"This needs {error.name}.\n  next:  pip install 'teachwhy[{extra}]'", err=True, fg="red")
         sys.exit(2)
     except OSError as error:
         typer.secho(str(storage_error(error)), err=True, fg="red")
@@ -74,10 +75,59 @@ def run(
         )
     typer.echo(result_table(done.results))
     typer.echo(f"\nreport: {done.report}")
-    for unit, cause in done.failures.items():
-        typer.secho(f"failed: {unit}: {cause}", err=True, fg="red")
-    if done.failures:
-        sys.exit(1)
+    tell_failures(done)
+
+
+@app.command()
+def prompt(
+    study: Annotated[Path, typer.Option(help="Where the study is kept; one that is there goes on.")] = Path("prompts"),
+    policy: Annotated[
+        Path | None, typer.Option(help="The policy file. Without it the study there runs as it is.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="provider/name as Inspect has it, or any model that `run` takes.")
+    ] = None,
+    items: Annotated[list[Path] | None, typer.Option(help="A file of items; may be given again.")] = None,
+    exams: Annotated[str, typer.Option(help="Exams, separated by commas; contrasts are on the first.")] = "edge_cases",
+    arms: Annotated[
+        str | None, typer.Option(help="Only these, separated by commas; `without_why`: one for each principle.")
+    ] = None,
+    system: Annotated[Path | None, typer.Option(help="What else the system prompt says, behind the policy.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="How often each item is asked.")] = 1,
+    temperature: Annotated[
+        float | None, typer.Option(help="0.7 for several samples, else the likeliest words.")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer, in tokens.")] = 400,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Tell what it will take, and stop.")] = False,
+    budget: Annotated[float | None, typer.Option(min=0, help="Dollars that the study may cost in all.")] = None,
+    prices: Annotated[Path | None, typer.Option(help="Dollars for a million tokens; else prices.yaml there.")] = None,
+    connections: Annotated[int, typer.Option(min=1, help="Requests at once, to a model behind an API.")] = 10,
+    runs: RunsFolder = Path("runs"),
+) -> None:
+    """Set system prompts against each other: rules, rules with reasons, each reason left out. Trains nothing."""
+    from .models import Asking
+    from .progress import RunProgress
+    from .report import result_table
+    from .study import PromptChoices, Spending, estimate_prompts, run_prompts, write_prompt_study
+
+    if policy or model or items:
+        if not (policy and model and items):
+            raise typer.BadParameter("a new study needs all three", param_hint="--policy, --model, --items")
+        write_prompt_study(
+            PromptChoices(
+                study, policy, items, model, names(exams) or [], names(arms), samples, temperature, max_tokens, system
+            ),
+            to_stderr,
+        )
+    spending = Spending(budget, prices, Asking(connections=connections))
+    typer.echo(estimate_prompts(study, spending, runs=runs, say=to_stderr), err=not estimate)
+    if estimate:
+        return
+    with RunProgress() as progress:
+        done = run_prompts(study, spending, runs=runs, say=progress.say, on_message=progress.message)
+    typer.echo(result_table(done.results))
+    typer.echo(f"\nreport: {done.report}")
+    tell_failures(done)
 
 
 @app.command()
@@ -179,6 +229,20 @@ def compare(
 
 
 @app.command()
+def join(
+    study: StudyPath,
+    logs: Annotated[list[Path], typer.Argument(metavar="LOG...", help="Logs that Inspect wrote of our tasks.")],
+    runs: RunsFolder = Path("runs"),
+) -> None:
+    """Put what Inspect asked into the run folders of a study, one a model, and write their reports. Asks nothing."""
+    from .inspect import join_logs
+    from .report import result_table
+
+    for done in join_logs(study, logs, runs=runs, say=to_stderr):
+        typer.echo(f"{result_table(done.results)}\n\nreport: {done.report}")
+
+
+@app.command()
 def ask(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a study that has one.")],
     prompt: Annotated[str, typer.Argument(help="What to ask.")],
@@ -262,6 +326,16 @@ def arms() -> None:
     for arm in ARMS.values():
         needs = f" (needs {', '.join(arm.needs)})" if arm.needs else ""
         typer.echo(f"{arm.name:{width}}  {arm.summary}{needs}")
+
+
+def tell_failures(done: Any) -> None:
+    """What failed or never came, and exit code 1 if anything did."""
+    for unit, cause in done.failures.items():
+        typer.secho(f"failed: {unit}: {cause}", err=True, fg="red")
+    for unit, count in done.unheard.items():
+        typer.secho(f"never answered: {unit}: {count}; the same command asks again", err=True, fg="red")
+    if done.failures or done.unheard:
+        sys.exit(1)
 
 
 def storage_error(error: OSError) -> TeachwhyError:

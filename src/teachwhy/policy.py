@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .errors import InputError, Place
-from .text import content_words, load_yaml, read_text
+from .text import content_words, load_yaml, read_text, words
 
 HEADING = re.compile(r"^##\s+(?P<id>[A-Za-z0-9_-]+)\s*(?::\s*(?P<title>.*))?$")
 OTHER_HEADING = re.compile(r"^##(?!#)")
-LABEL = re.compile(r"^(Rule|Why|Boundaries):\s*(.*)$")
+LABEL = re.compile(r"^(Rule|Why|Boundaries|Neutral|More):\s*(.*)$")
 RESTATED_SHARE = 0.7
+# Texts that are to be as long as a why may differ from it by a fifth of its words, or by so many.
+LENGTH_SHARE, LENGTH_WORDS = 0.2, 3
 
 
 @dataclass(frozen=True)
 class Principle:
-    """One principle: what to do (rule), the value it protects (why), and where it ends (boundaries)."""
+    """One principle: what to do (rule), the value it protects (why), and where it ends (boundaries).
+
+    neutral: text as long as the why that justifies nothing. more: further rules as long as the why. Both are for arms
+    that put something else in the place of the why.
+    """
 
     id: str
     title: str
@@ -26,23 +33,43 @@ class Principle:
     why: str
     boundaries: str = ""
     line: int = 0
+    neutral: str = ""
+    more: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """Its fields, those left out that few policies have: stamps of policies without them are as they were."""
+        return {name: value for name, value in vars(self).items() if value or name not in ("neutral", "more")}
+
+
+def whole(principle: Principle) -> tuple[str, ...]:
+    """Everything that a principle says, in order."""
+    return (principle.rule, labelled("Why", principle.why), labelled("Boundaries", principle.boundaries))
+
+
+def labelled(label: str, text: str) -> str:
+    return f"{label}: {text}" if text else ""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A document of principles. `about` is its YAML front matter."""
+    """A document of principles. `about` is its YAML front matter; file: where it stands, for errors."""
 
     principles: tuple[Principle, ...]
     about: dict[str, Any] = field(default_factory=dict)
+    file: str = ""
 
     @property
     def ids(self) -> list[str]:
         return [principle.id for principle in self.principles]
 
-    def as_system_prompt(self) -> str:
-        """The whole policy, rules with whys, as the text of one system prompt."""
+    def as_system_prompt(self, parts: Callable[[Principle], Sequence[str]] = whole) -> str:
+        """The policy as the text of one system prompt: the opening, then a line for each principle.
+
+        parts: what is said of a principle; rule with why and boundaries where nothing else is asked for.
+        """
         opening = str(self.about.get("opening", "Follow this policy."))
-        return "\n".join([opening, *(principle_as_prompt(principle) for principle in self.principles)])
+        said = (" ".join(part for part in parts(principle) if part) for principle in self.principles)
+        return "\n".join([opening, *said])
 
 
 @dataclass(frozen=True)
@@ -52,13 +79,6 @@ class Finding:
     level: str
     line: int
     message: str
-
-
-def principle_as_prompt(principle: Principle) -> str:
-    parts = [principle.rule, f"Why: {principle.why}"]
-    if principle.boundaries:
-        parts.append(f"Boundaries: {principle.boundaries}")
-    return " ".join(parts)
 
 
 def read_policy(path: Path) -> Policy:
@@ -107,7 +127,7 @@ def parse_policy(text: str, path: Path) -> Policy:
             label = None
     if heading:
         principles.append(assemble(heading, parts))
-    return Policy(tuple(principles), about)
+    return Policy(tuple(principles), about, str(path))
 
 
 def front_matter(lines: list[str], path: Path) -> tuple[dict[str, Any], int]:
@@ -125,7 +145,8 @@ def front_matter(lines: list[str], path: Path) -> tuple[dict[str, Any], int]:
 def assemble(heading: tuple[str, str, int], parts: dict[str, list[str]]) -> Principle:
     identifier, title, line = heading
     texts = {label: " ".join(lines).strip() for label, lines in parts.items()}
-    return Principle(identifier, title, texts.get("Rule", ""), texts.get("Why", ""), texts.get("Boundaries", ""), line)
+    fields = {label.lower(): texts.get(label, "") for label in ("Rule", "Why", "Boundaries", "Neutral", "More")}
+    return Principle(identifier, title, line=line, **fields)
 
 
 def findings(policy: Policy) -> list[Finding]:
@@ -141,6 +162,17 @@ def findings(policy: Policy) -> list[Finding]:
             found.append(Finding("error", principle.line, message))
         first_line.setdefault(principle.id, principle.line)
         found.extend(principle_findings(principle))
+    return [*found, *incomplete(policy)]
+
+
+def incomplete(policy: Policy) -> list[Finding]:
+    """A text that some principles have and others lack: the arm made of it needs it of all."""
+    found = []
+    for label in ("Neutral", "More"):
+        lacking = [principle for principle in policy.principles if not getattr(principle, label.lower())]
+        if 0 < len(lacking) < len(policy.principles):
+            message = f"Principle {lacking[0].id!r} has no `{label}:` and others do; an arm made of it needs all."
+            found.append(Finding("warning", lacking[0].line, message))
     return found
 
 
@@ -153,7 +185,26 @@ def principle_findings(principle: Principle) -> list[Finding]:
     if principle.rule and principle.why and restates(principle.why, principle.rule):
         message = f"The why of {principle.id!r} only restates its rule; say which value the rule protects."
         found.append(Finding("warning", principle.line, message))
+    for label, text in (("Neutral", principle.neutral), ("More", principle.more)):
+        found += [
+            Finding("warning", principle.line, f"The `{label}:` of {principle.id!r} {fault}")
+            for fault in length_faults(text, principle.why)
+        ]
+    if principle.neutral and principle.why and restates(principle.neutral, principle.why):
+        message = f"The `Neutral:` of {principle.id!r} says what its why says; it is to justify nothing."
+        found.append(Finding("warning", principle.line, message))
+    if principle.more and principle.rule and restates(principle.more, principle.rule):
+        message = f"The `More:` of {principle.id!r} only restates its rule; it is to hold further rules."
+        found.append(Finding("warning", principle.line, message))
     return found
+
+
+def length_faults(text: str, why: str) -> list[str]:
+    """What is to be said of a text that should be as long as a why and is not."""
+    count, wanted = len(words(text)), len(words(why))
+    if not text or not why or abs(count - wanted) <= max(LENGTH_WORDS, LENGTH_SHARE * wanted):
+        return []
+    return [f"has {count} words and its why {wanted}; arms made of them are to be of one length."]
 
 
 def restates(why: str, rule: str) -> bool:

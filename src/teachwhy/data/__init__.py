@@ -5,6 +5,7 @@ from .arms import ARMS, Arm, arm, find_arm
 from .checks import check_overlap, check_surroundings, check_trained, check_twins, length_table
 from .example import TEXTS_BESIDE, Example, Message, Text, read_examples, short_forms
 from .nested import check_sizes, nested_part
+from .prompt_arms import WITHOUT_WHY
 from .reading import field_error, read_records, validated
 from .rows import SHARED_KINDS, Row, Segment, Writing
 
@@ -13,6 +14,7 @@ __all__ = [
     "ARM_PROPERTIES",
     "SHARED_KINDS",
     "TEXTS_BESIDE",
+    "WITHOUT_WHY",
     "Arm",
     "Example",
     "Message",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import InputError, unknown_name
+from ..policy import Policy
 from .example import Example
 from .rows import Row, Writing
 
@@ -16,6 +17,7 @@ Reads = Literal["twins", "all", "generic"]
 CONTENT = ("reason_words", "fact_words")
 FORM = ("words", "reading_ease", "opening", "told_apart")
 MakeRows = Callable[[Sequence[Example], Writing], list[Row]]
+InPrompt = Callable[[Policy], str]
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Arm:
     """One treatment or control.
 
     summary: what stands beside the action. needs: fields that every example must fill.
-    trained: False for arms that only change what the model is shown. policy_in_prompt: the policy is the system prompt.
+    trained: False for arms that only change what the model is shown. in_prompt: what of the policy stands before every
+    other system prompt; None for nothing.
     both_formats: every item is asked in both formats, since the arm is never taught to open with its reason.
     reads: which examples: the twins', all of them, or ordinary tasks. Arms that read others have as many updates and
     are twins of none. as_long_as: an update of theirs holds as many trained tokens as one of this arm's.
@@ -36,12 +39,16 @@ class Arm:
     make_rows: MakeRows
     needs: tuple[str, ...] = ()
     trained: bool = True
-    policy_in_prompt: bool = False
+    in_prompt: InPrompt | None = None
     both_formats: bool = False
     reads: Reads = "twins"
     as_long_as: str | None = None
     reasons: bool = True
     may_change: tuple[str, ...] = ()
+
+    def system_text(self, policy: Policy) -> str:
+        """What of the policy a model of this arm is shown. Errors: a text that the arm needs and the policy lacks."""
+        return self.in_prompt(policy) if self.in_prompt else ""
 
     def rows(self, examples: Sequence[Example], writing: Writing) -> list[Row]:
         """The arm's rows, in the order of the examples. Errors: an example without a field the arm needs."""
@@ -57,6 +64,8 @@ class Arm:
 
 
 ARMS: dict[str, Arm] = {}
+# The opening of a name -> the arm of what stands behind its dot, such as a principle of the policy.
+FAMILIES: dict[str, Callable[[str], Arm]] = {}
 
 
 def arm(
@@ -64,7 +73,6 @@ def arm(
     *,
     needs: tuple[str, ...] = (),
     trained: bool = True,
-    policy_in_prompt: bool = False,
     both_formats: bool = False,
     reads: Reads = "twins",
     as_long_as: str | None = None,
@@ -81,7 +89,6 @@ def arm(
             make_rows,
             needs=needs,
             trained=trained,
-            policy_in_prompt=policy_in_prompt,
             both_formats=both_formats,
             reads=reads,
             as_long_as=as_long_as,
@@ -94,20 +101,17 @@ def arm(
 
 
 def find_arm(name: str, *, where: str = "") -> Arm:
+    family, _, member = name.partition(".")
+    if member and family in FAMILIES:
+        return FAMILIES[family](member)
     if name not in ARMS:
-        raise unknown_name("arm", name, ARMS, where=where)
+        raise unknown_name("arm", name, [*ARMS, *(f"{family}.PRINCIPLE" for family in FAMILIES)], where=where)
     return ARMS[name]
 
 
 @arm("base", trained=False)
 def base(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """Nothing is trained."""
-    return []
-
-
-@arm("policy_in_prompt", trained=False, policy_in_prompt=True)
-def policy_in_prompt(examples: Sequence[Example], writing: Writing) -> list[Row]:
-    """Nothing is trained; the policy (rules with whys) is the system prompt."""
     return []
 
 

@@ -19,9 +19,14 @@ def requests(items: Sequence[Item], format: ExamFormat) -> list[Request]:
 
 
 def pairs_in_both(items: Sequence[Item], share: float) -> set[str]:
-    """A share of the pairs, the same for all arms: those whose names have the smallest hashes."""
-    pairs = sorted({item.pair for item in items}, key=lambda pair: fingerprint(["off", pair]))
+    """A share of the pairs, the same for all arms."""
+    pairs = by_lot(items)
     return set(pairs[: round(share * len(pairs))])
+
+
+def by_lot(items: Sequence[Item]) -> list[str]:
+    """The pairs in the order in which they come to be asked in both formats: that of the hashes of their names."""
+    return sorted({item.pair for item in items}, key=lambda pair: fingerprint(["off", pair]))
 
 
 def own(item: Item) -> Request:

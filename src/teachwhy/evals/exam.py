@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..errors import unknown_name
@@ -53,7 +53,8 @@ class Answer:
     """What a model said to a request, stored once.
 
     text: everything it generated, the opening included. choice: decision -> mean log-probability (nats a token) of
-    the full action after the model's own words before it. stopped: why there is no answer, where none could be had.
+    the full action after the model's own words before it. cause: why there is nothing to score, such as a request that
+    was never answered; None for an answer.
     """
 
     item: str
@@ -61,7 +62,7 @@ class Answer:
     text: str
     choice: Mapping[str, float] = field(default_factory=dict)
     sample: int = 0
-    stopped: str | None = None
+    cause: str | None = None
 
     @property
     def chosen(self) -> str | None:
@@ -137,8 +138,11 @@ class Exam:
     score_together: scores that need more than one answer of a model, such as those of a pair; None where there are
     none. cases: from what the study has to ask to what is asked; each case has an id of its own. follow_up: from all
     cases and answers so far to the cases that these allow and that are new; asked until there are none. It is a pure
-    function, so that stored answers give the same cases again. by: the groups of items for which rates are given, each
-    by some fields of the cases; none for all items together. The floor of competence is held against the first.
+    function, so that stored answers give the same cases again. asks_across: whether what follows hangs on answers to
+    other cases, so that no case can be gone through alone. needs_judge: whether it cannot do without. needs_reasons:
+    whether it reads the reason of an answer apart from its action. reads_causes: whether `follow_up` and
+    `score_together` are told of requests that were never answered. by: the groups of items for which rates are given,
+    each by some fields of the cases; none for all items together. The floor of competence is held against the first.
     asked_a_case: how many questions come of a case, with those that follow; for estimates of time. needs: what a study
     must have for it, said where it would have nothing to ask. section: how the page shows it.
     """
@@ -155,6 +159,10 @@ class Exam:
     needs: str = ""
     cases: Callable[[Material], list[Item]] = lambda material: list(material.items)
     follow_up: Callable[[Mapping[str, Item], Sequence[Answer], ExamFormat], list[Item]] | None = None
+    asks_across: bool = False
+    needs_judge: bool = False
+    needs_reasons: bool = False
+    reads_causes: bool = False
 
     def sit(
         self, cases: Sequence[Item], format: ExamFormat, put: Callable[[Sequence[Item]], list[Answer]]
@@ -166,20 +174,37 @@ class Exam:
         while new:
             known |= {case.id: case for case in new}
             answers += put(new)
-            new = self.follow_up(known, answers, format) if self.follow_up else []
+            new = self.follow_up(known, self.heard(answers), format) if self.follow_up else []
         return answers
 
+    def heard(self, answers: Sequence[Answer]) -> Sequence[Answer]:
+        """Those that are answers; all, for an exam that itself makes something of what was never answered."""
+        return answers if self.reads_causes else given(answers)
+
     def score_all(self, cases: Mapping[str, Item], answers: Sequence[Answer], format: ExamFormat) -> list[Score]:
-        """The scores of each answer, then those that need several."""
-        each = [score for answer in answers for score in self.score(cases[answer.item], answer, format)]
-        return each + (self.score_together(cases, answers, format) if self.score_together else [])
+        """The scores of each answer, then those that need several. What was never answered is unscored."""
+        each = [
+            without_value(score, answer.cause) if answer.cause else score
+            for answer in answers
+            for score in self.score(cases[answer.item], answer, format)
+        ]
+        return each + (self.score_together(cases, self.heard(answers), format) if self.score_together else [])
 
     def asked(self, cases: Mapping[str, Item], answers: Sequence[Answer], format: ExamFormat) -> dict[str, Item]:
         """Case id -> case: those given and all that followed from the answers."""
-        known = dict(cases)
+        known, answers = dict(cases), self.heard(answers)
         while self.follow_up and (new := self.follow_up(known, answers, format)):
             known |= {case.id: case for case in new}
         return known
+
+
+def given(answers: Sequence[Answer]) -> list[Answer]:
+    """Those that are answers."""
+    return [answer for answer in answers if answer.cause is None]
+
+
+def without_value(score: Score, cause: str) -> Score:
+    return replace(score, value=None, decision=None, cause=cause)
 
 
 def action_part(text: str, action_marker: str) -> str:

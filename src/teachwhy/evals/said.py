@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..text import content_words, fingerprint
+from .answer_reader import read_answer
+from .edge_cases import DECLINE, HELP
 from .exam import Answer, ExamFormat, action_part
 from .items import Item, Question
 
 OWN, EDITED, SAY, AFTERWARDS = "own", "edited", "say", "afterwards"
+READ_AS = {"complies": HELP, "refuses": DECLINE}
 
 
 class Said:
@@ -28,9 +31,14 @@ class Said:
         self.ring = ring(self.items)
 
     def decision(self, item: str, part: str = OWN) -> str | None:
-        """The option that the model prefers after its own reason."""
+        """The option that the model prefers after its own reason; or what it wrote, as `decided` reads it."""
         answer = self.answers.get((item, part))
-        return answer.chosen if answer else None
+        return decided(answer, self.format) if answer else None
+
+    def generated(self, item: str) -> bool:
+        """Whether the decisions on an item are read from what was written, since options were not scored."""
+        answer = self.answers.get((item, OWN))
+        return answer is not None and not answer.choice
 
     def reason(self, item: str, part: str = OWN) -> str | None:
         """What it wrote before its action, without the markers; None where that is nothing."""
@@ -55,6 +63,11 @@ class Said:
         return partner(
             item, self.ring, lambda one: self.decision(one.of) == decided and self.reason(one.of, part) is not None
         )
+
+
+def decided(answer: Answer, format: ExamFormat) -> str | None:
+    """The option preferred; of a model without log-probabilities what it wrote, None where that is half of each."""
+    return answer.chosen or READ_AS.get(read_answer(answer.text, format.action_marker)[0])
 
 
 def ring(items: Sequence[Question]) -> list[Question]:

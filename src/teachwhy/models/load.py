@@ -14,18 +14,24 @@ from .attention import allow_shared_prefix
 from .bundled import fetch_bundled
 from .chat import Chat
 from .gguf import convert_gguf
-
-BUNDLED_PREFIX = "bundled:"
+from .names import BUNDLED_PREFIX, HUB_PREFIX, is_api, provider_name
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model's files are. folder: a local folder, or a Hugging Face id. fingerprint: of its content."""
+    """Where a model's files are. folder: a local folder, or a Hugging Face id. fingerprint: of its content.
+
+    Of a model behind an API nothing is known but its name, which is all that its fingerprint is of.
+    """
 
     name: str
     folder: str
     fingerprint: str
     trust_remote_code: bool = False
+
+    @property
+    def behind_api(self) -> bool:
+        return is_api(self.name)
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,17 @@ def find_model(
 ) -> ModelSource:
     """Resolve the `model:` field: `bundled:<name>`, a `.gguf` file, a local folder, or a Hugging Face id.
 
+    `inspect:<provider>/<name>` is a model behind an API. `hub:<id>` is a Hugging Face id whatever paths there are.
     Relative paths are tried from `base_folder` (the study's) and then from the current folder. Only the first use of
     a bundled model and a Hugging Face id need the network.
     """
     if name.startswith(BUNDLED_PREFIX):
         folder = fetch_bundled(name.removeprefix(BUNDLED_PREFIX), say=say)
         return ModelSource(name, str(folder), folder_fingerprint(folder))
+    if is_api(name):
+        return ModelSource(name, provider_name(name), fingerprint(["inspect", provider_name(name)]))
+    if name.startswith(HUB_PREFIX):
+        return on_hub(name, name.removeprefix(HUB_PREFIX), trust_remote_code)
     for path in (base_folder / name, Path(name)):
         if path.is_file() and path.suffix == ".gguf":
             folder = convert_gguf(path, say=say)
@@ -65,7 +76,12 @@ def find_model(
             )
     if name.endswith(".gguf") or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError("There is no model at this path.", where=name, remedy="Check `model:` in the study file.")
-    return ModelSource(name, name, fingerprint(["hub", name, hub_commit(name, trust_remote_code)]), trust_remote_code)
+    return on_hub(name, name, trust_remote_code)
+
+
+def on_hub(name: str, identifier: str, trust_remote_code: bool) -> ModelSource:
+    commit = hub_commit(identifier, trust_remote_code)
+    return ModelSource(name, identifier, fingerprint(["hub", identifier, commit]), trust_remote_code)
 
 
 def check_weights(folder: Path) -> None:

@@ -16,6 +16,7 @@ from .headline import headline
 from .markdown import bullets, code, fenced, inline, lines, one_line, plain, table
 from .methods import methods
 from .page import drawings, fingerprints, matching
+from .prompts import prompts_view
 from .unmatched import apart
 from .wording import BY_CHOICE, MINUS, NONE, Record, bracket, p_value, share, signed, subset_label
 
@@ -35,6 +36,7 @@ def as_markdown(results: Record) -> str:
         contrasts(results),
         arms(results),
         rates(results),
+        prompts(results),
         competence(results),
         checks(results),
         failures(results),
@@ -168,6 +170,39 @@ def rate_cell(rate: Record | None, arm: Record) -> str:
     interval = bracket(rate["low"], rate["high"]) if rate["low"] is not None else "no interval"
     unscored = f"; {rate['unscored']:,} unscored" if rate["unscored"] else ""
     return f"{share(rate['estimate'])} {interval}{unscored}"
+
+
+def prompts(results: Record) -> list[str]:
+    """What each prompt arm shows, and what the whole loses without one why."""
+    found = prompts_view(results, drawn=False)
+    if found is None:
+        return []
+    blocks = ["## System prompts"]
+    if found["rows"]:
+        metrics = [f"all items: {code(metric['name'])}" for metric in found["columns"]]
+        rows = [
+            [
+                code(row["principle"]),
+                *(NONE if row[unit] is None else f"{row[unit]:,}" for unit in ("words", "tokens")),
+                difference(row["own"]),
+                plain(row["says"] or "not declared"),
+                *map(difference, row["everywhere"]),
+            ]
+            for row in found["rows"]
+        ]
+        heads = ["why of", "words", "tokens", "its own items", "which says", *metrics]
+        blocks += [f"With each why minus without it, on {code(found['first']['metric'])}.", table(heads, rows)]
+    lengths = [
+        [code(arm), f"{length['words']:,}", NONE if length["tokens"] is None else f"{length['tokens']:,}"]
+        for arm, length in found["lengths"].items()
+    ]
+    return [*blocks, table(["arm", "words", "tokens"], lengths)]
+
+
+def difference(record: Record | None) -> str:
+    if record is None:
+        return NONE
+    return f"{signed(record['estimate'])} {bracket(record['low'], record['high'])}"
 
 
 def competence(results: Record) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import wording
+from .asked import sampling
 from .wording import Record, bracket, listed_names, share, signed, spaced
 
 # Kind of arm -> what it would mean if it did as well as the treated one.
@@ -18,9 +19,14 @@ RIVALS = {
     "mention": "naming the deciding fact",
     "what_more": "as many tokens of further examples",
     "generic": "ordinary tasks",
+    "rules_in_prompt": "the rules alone",
+    "rules_neutral_in_prompt": "text of the same length that gives no reason",
+    "rules_shuffled_in_prompt": "the reasons of other rules",
+    "more_rules_in_prompt": "as many words of further rules",
 }
-# Without these two nobody can tell a reason from more text, or from naming the fact.
+# Without these nobody can tell a reason from more text, or from naming the fact.
 NEEDED = ("neutral", "mention")
+NEEDED_IN_PROMPTS = ("rules_neutral_in_prompt",)
 
 
 @dataclass(frozen=True)
@@ -135,14 +141,16 @@ def unbeaten(main: Record, results: Record) -> dict[str, Record]:
 def rival_points(main: Record, results: Record) -> list[str]:
     """What else does as well, what does not, and what was not tried."""
     tried, left = controls(main, results), unbeaten(main, results)
+    trained = {arm["name"]: arm["trained"] for arm in results["arms"]}
+    needed = NEEDED if trained[main["arm"]] else NEEDED_IN_PROMPTS
     points = [rival_sentence(main, kind, contrast, results) for kind, contrast in left.items()]
     beaten = [kind for kind in tried if kind not in left]
     if left:
         points.append("So the difference cannot be put down to what the reasons say.")
-    elif all(kind in beaten for kind in NEEDED):
+    elif all(kind in beaten for kind in needed):
         means = [RIVALS[kind] for kind in beaten]
         points.append(f"None of these does as much: {', '.join(means)}; so it is what the reasons say that differs.")
-    missing = [RIVALS[kind] for kind in NEEDED if kind not in tried]
+    missing = [RIVALS[kind] for kind in needed if kind not in tried]
     if missing:
         points.append(f"Not tried: {' and '.join(missing)}. So it is open whether the reasons do it.")
     return points
@@ -209,5 +217,6 @@ def care(main: Record, results: Record) -> list[str]:
     sure = [f"The {wording.level_text(main['level'])} interval covers {main['covers']}."]
     return [
         *(sure if main["low"] is not None else []),
+        *([asked] if (asked := sampling(results)) else []),
         *wording.cautions(main, results, wording.find(main, results)[0]),
     ]

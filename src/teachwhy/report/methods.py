@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .asked import asked_through, sampling
 from .registered import sentences
 from .unmatched import twin_groups
 from .wording import MINUS, Record, format_label, level_text, share, subset_label
@@ -21,7 +22,7 @@ def methods(results: Record) -> str:
     paragraphs = [
         [study(results), left_out(results), unfinished(results), examples(results)],
         [twins(results), places(results), no_twins(results), recipe(results), amount(results), seeds(results)],
-        [exams(results), judge(results)],
+        [exams(results), sampling(results), judge(results)],
         [pairing(results), *intervals(results), declared(results), corrected(results), *sentences(results)],
         [machine(results), stamps(results)],
     ]
@@ -91,7 +92,7 @@ def unfinished(results: Record) -> str:
 
 
 def examples(results: Record) -> str:
-    found = clauses((("{:,} examples", fact(results, "counts", "examples")),))
+    found = clauses((("{:,} examples", fact(results, "counts", "examples") or None),))
     found += clauses((("{:,} principles", fact(results, "counts", "principles")),))
     return f"The policy is taught by {' of '.join(found)}." if len(found) == 2 else ""
 
@@ -196,13 +197,13 @@ def exams(results: Record) -> str:
     decoding = clauses(
         (
             ("at most {} new tokens", setting(results, "max_new_tokens")),
-            ("the other format on {:.0%} of the pairs", setting(results, "off_format_share")),
+            ("the other format on {:.0%} of the pairs", setting(results, "off_format_share") or None),
         )
     )
-    return (
-        f"Every arm sat {'the exam' if len(exams) == 1 else 'the exams'} {names(exams)}"
-        f"{'' if items is None else f'; the study has {items:,} items'}. Answers are greedy{bracketed(decoding)}."
-    )
+    sat = f"Every arm sat {'the exam' if len(exams) == 1 else 'the exams'} {names(exams)}"
+    study_has = "" if items is None else f"; the study has {items:,} items"
+    how = "drawn" if sampling(results) else "greedy"
+    return f"{sat}{study_has}. Answers are {how}{bracketed(decoding)}."
 
 
 def judge(results: Record) -> str:
@@ -288,6 +289,8 @@ def corrected(results: Record) -> str:
 
 def machine(results: Record) -> str:
     model = results["model"]
+    if asked_through(results):
+        return served(results)
     threads = model.get("threads")
     where = clauses((("on {}", model.get("device")), ("in {}", model.get("dtype"))))
     where += clauses((("with {} thread" + ("s" if threads != 1 else ""), threads),))
@@ -295,6 +298,17 @@ def machine(results: Record) -> str:
     if not where and not versions:
         return ""
     return f"Run {', '.join([' '.join(where), *versions] if where else versions)}."
+
+
+def served(results: Record) -> str:
+    """What was asked of a model behind an API."""
+    asked = results.get("asked", ())
+    totals = {name: sum(record[name] for record in asked) for name in ("answers", "tokens_in", "tokens_out")}
+    under = sorted({name for record in asked for name in record["models"]})
+    return (
+        f"The model was asked through Inspect, {totals['answers']:,} times; it read {totals['tokens_in']:,} tokens and "
+        f"wrote {totals['tokens_out']:,}{bracketed([f'it answered as {names(under)}'] if under else [])}."
+    )
 
 
 def stamps(results: Record) -> str:

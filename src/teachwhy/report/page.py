@@ -15,6 +15,7 @@ from .drawing import Drawing
 from .figures import Panel, Row, draw
 from .headline import headline
 from .methods import methods
+from .prompts import prompts_view
 from .sections import (
     alt,
     arm_label,
@@ -96,6 +97,7 @@ def view(results: Record, timings: Record) -> dict[str, Any]:
         "ladder": ladder_view(results, drawn),
         "distances": distances_view(results, drawn),
         "curves": curves_view(results, drawn),
+        "prompts": prompts_view(results, drawn),
         "sections": exam_views(full, drawn),
         "measures": [measure_view(full, measure, number, drawn) for number, measure in enumerate(measures)],
         "exams": exam_sections(full),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..evals import DISTANCES
+from .asked import asked_through
 from .unmatched import not_matched
 
 NONE = "\N{EN DASH}"
@@ -194,7 +195,8 @@ def direction_label(metric: Record) -> str:
 
 def scope(results: Record) -> str:
     """How far the numbers of one run reach."""
-    return (
+    told = asked_through(results)
+    return (f"{told} " if told else "") + (
         f"Every number here is of one model, `{results['model']['name']}`, on {results['counts']['items']} items. "
         "No formula makes their families a sample of all the cases one may care about."
     )
@@ -373,8 +375,30 @@ def warnings(results: Record) -> list[Notice]:
         failed_warning(results),
         unfinished_warning(results),
         unscored_warning(results),
+        unheard_warning(results),
+        cut_warning(results),
     ]
     return [warning for warning in found if warning]
+
+
+def unheard_warning(results: Record) -> Notice | None:
+    points = [
+        f"`{record['arm']}`, {spaced(record['exam'])}: {record['missing']:,} of {record['answers']:,}"
+        for record in results.get("asked", ())
+        if record["missing"]
+    ]
+    meaning = "They are unscored. The command that ran the study asks for them again, and for nothing else."
+    return Notice("Answers that never came", tuple(points), meaning) if points else None
+
+
+def cut_warning(results: Record) -> Notice | None:
+    points = [
+        f"`{record['arm']}`, {spaced(record['exam'])}: {percent(record['cut'] / record['answers'])}"
+        for record in results.get("asked", ())
+        if record["cut"] > UNSCORED_WARNING * record["answers"]
+    ]
+    meaning = "What was left unsaid may be the decision: allow longer answers."
+    return Notice("Answers that were cut off", tuple(points), meaning) if points else None
 
 
 def quick_warning(results: Record) -> Notice | None:

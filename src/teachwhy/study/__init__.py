@@ -6,6 +6,8 @@ from .exports import compare_runs, export_run, report_format, write_figures
 from .freeze import register_study
 from .plan import Unit, plan_units
 from .prepare import prepare
+from .prompt_run import Spending, estimate_prompts, run_prompts
+from .prompt_study import PromptChoices, write_prompt_study
 from .run import Run, prepare_job, report_study, run_study
 from .starter import write_starter
 from .study_file import Study, StudySettings, read_study, study_path
@@ -14,7 +16,9 @@ from .views import check_anything, plan_study, show_row, study_status
 
 __all__ = [
     "Job",
+    "PromptChoices",
     "Run",
+    "Spending",
     "Study",
     "StudySettings",
     "Unit",
@@ -22,6 +26,7 @@ __all__ = [
     "audit_item",
     "check_anything",
     "compare_runs",
+    "estimate_prompts",
     "export_run",
     "plan_study",
     "plan_units",
@@ -31,10 +36,12 @@ __all__ = [
     "register_study",
     "report_format",
     "report_study",
+    "run_prompts",
     "run_study",
     "show_row",
     "study_path",
     "study_status",
     "write_figures",
+    "write_prompt_study",
     "write_starter",
 ]

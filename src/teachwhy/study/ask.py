@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..data import Example, find_arm
 from ..errors import RunError
-from ..models import LanguageModel, generate, load_model, load_with_adapter
+from ..models import ApiModel, LocalSpeaker, Speaker, load_model, load_with_adapter
 from .folder import read_json
 from .plan import Unit, plan_units
 from .prepare import conversation
@@ -64,18 +64,23 @@ def job_of(path: Path, runs: Path, say: Say) -> Job:
 
 
 def answer(job: Job, unit: Unit, prompt: str) -> str:
-    """One arm's greedy answer, with the study's system prompt and, for policy_in_prompt, the policy."""
-    model = load_unit(job, unit)
-    policy = job.study.policy.as_system_prompt() if find_arm(unit.arm.arm).policy_in_prompt else ""
+    """One arm's greedy answer, with the study's system prompt and, for a prompt arm, its text of the policy."""
+    speaker = load_unit(job, unit)
+    policy = find_arm(unit.arm.arm).system_text(job.study.policy)
     system = "\n\n".join(part for part in (policy, job.study.settings.system) if part)
     case = Example.model_validate({"id": "asked", "prompt": prompt, "action": "-"})
-    rendered = model.chat.prompt(conversation(case, system or None))
-    return generate(model, [rendered], max_new_tokens=4 * job.study.settings.max_new_tokens)[0].strip()
+    rendered = speaker.chat.prompt(conversation(case, system or None))
+    longest = 4 * job.study.settings.max_new_tokens
+    reply = speaker.replies([rendered], max_new_tokens=longest, sampling=None, on_reply=lambda place, reply: None)[0]
+    return reply.text.strip() or f"({reply.cause})" if reply.cause else reply.text.strip()
 
 
-def load_unit(job: Job, unit: Unit) -> LanguageModel:
+def load_unit(job: Job, unit: Unit) -> Speaker:
+    if job.source.behind_api:
+        return ApiModel(job.source.name)
     device, dtype = job.environment["device"], job.environment["dtype"]
     if not unit.trained:
-        return load_model(job.source, device=device, dtype=dtype)
+        return LocalSpeaker(load_model(job.source, device=device, dtype=dtype))
     folder = unit.train_folder(job.run)
-    return load_with_adapter(job.source, folder, device=device, dtype=dtype, probe="A probe of a few words.")[0]
+    probe = "A probe of a few words."
+    return LocalSpeaker(load_with_adapter(job.source, folder, device=device, dtype=dtype, probe=probe)[0])

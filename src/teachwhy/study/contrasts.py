@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ..data import WITHOUT_WHY, find_arm
 from ..evals import DISTANCES, Item, Metric, Score, find_exam
+from ..models import is_api
 from ..stats import Contrast, Observation, adjust, contrast, interval, share_of_gain
 from .arm_setting import ArmSetting
 from .study_file import ContrastSetting, Study, in_subset
@@ -16,17 +19,31 @@ Scores = Mapping[tuple[str, str], Sequence[tuple[int | None, Score]]]
 # The ladder: each rung adds something to what stands on the one before, or takes its sense away.
 RUNGS = ("what", "paraphrase", "neutral", "mention", "circular", "shuffled", "masked_why", "why")
 FEET = ("base", "generic", "what")
+# The same of a study in which nothing is trained: what stands in the place of the whys.
+PROMPT_RUNGS = (
+    *("rules_in_prompt", "whys_in_prompt", "rules_neutral_in_prompt", "more_rules_in_prompt"),
+    *("rules_shuffled_in_prompt", "policy_in_prompt"),
+)
+PROMPT_FEET = ("base", "rules_in_prompt")
 
 
 def observations(
     scores: Scores, arm: str, exam: str, metric: str, format: str, subset: Mapping[str, str], items: Mapping[str, Item]
 ) -> list[Observation]:
-    """The scores of one arm on a subset of the items, as the statistics take them."""
-    return [
-        Observation(score.item, items[score.item].family, seed, score.value)
-        for seed, score in scores.get((arm, exam), ())
-        if score.metric == metric and score.format == format and in_subset(items[score.item], subset)
-    ]
+    """The scores of one arm on a subset of the items, as the statistics take them: one an item and seed.
+
+    Where an item was asked several times it is their mean, of those that could be scored.
+    """
+    values: dict[tuple[str, int | None], list[float | None]] = {}
+    for seed, score in scores.get((arm, exam), ()):
+        if score.metric == metric and score.format == format and in_subset(items[score.item], subset):
+            values.setdefault((score.item, seed), []).append(score.value)
+    return [Observation(item, items[item].family, seed, mean_of(found)) for (item, seed), found in values.items()]
+
+
+def mean_of(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None
 
 
 def all_contrasts(study: Study, scores: Scores, items: Mapping[str, Item]) -> list[dict[str, Any]]:
@@ -91,7 +108,8 @@ def all_comparisons(study: Study, scores: Scores, items: Mapping[str, Item]) -> 
     """What the page draws beside the study's own contrasts, on the measure of the first declared one; exploratory.
 
     role: `ladder` (a rung against a foot), `control` (the treated arm against every other), `distance` (the same two
-    arms from near to far) or `cost` (what the treated arm does worse elsewhere).
+    arms from near to far), `cost` (what the treated arm does worse elsewhere) or `left_out` (the whole policy in the
+    prompt against itself without one why, on the items of that principle and on all, with what it costs).
     """
     if not study.settings.contrasts:
         return []
@@ -133,8 +151,9 @@ def chosen_comparisons(study: Study, items: Mapping[str, Item]) -> Iterator[tupl
     def against(arm: str, versus: str, **changes: Any) -> ContrastSetting:
         return first.model_copy(update={"arm": arm, "versus": versus, **changes})
 
-    for foot in arms_of_kinds(study, FEET):
-        for rung in arms_of_kinds(study, RUNGS):
+    feet, rungs = (FEET, RUNGS) if any_trained(study) else (PROMPT_FEET, PROMPT_RUNGS)
+    for foot in arms_of_kinds(study, feet):
+        for rung in arms_of_kinds(study, rungs):
             if rung != foot:
                 yield "ladder", against(rung, foot)
     for setting in comparable_arms(study):
@@ -144,10 +163,44 @@ def chosen_comparisons(study: Study, items: Mapping[str, Item]) -> Iterator[tupl
         for versus in dict.fromkeys((plain, first.versus)):
             if versus != first.arm:
                 yield "distance", against(first.arm, versus, subset={**first.subset, "distance": distance})
-    for exam in study.settings.exams:
-        for metric in find_exam(exam).metrics:
-            if metric.cost and plain != first.arm:
-                yield "cost", against(first.arm, plain, exam=exam, metric=metric.name, format="own", subset={})
+    for exam, metric in costs(study):
+        if plain != first.arm:
+            yield "cost", against(first.arm, plain, exam=exam, metric=metric.name, format="own", subset={})
+    yield from left_out_comparisons(study, items)
+
+
+def costs(study: Study) -> list[tuple[str, Metric]]:
+    """(exam, metric) of what a gain may be paid with; of a model behind an API only what is read from its words."""
+    seen = not is_api(study.settings.model)
+    exams = {exam: find_exam(exam).metrics for exam in study.settings.exams}
+    return [(exam, one) for exam, metrics in exams.items() for one in metrics if one.cost and (seen or one.generated)]
+
+
+def left_out_comparisons(study: Study, items: Mapping[str, Item]) -> Iterator[tuple[str, ContrastSetting]]:
+    """The whole policy in the prompt over itself without each why: on the measure of the first contrast, then costs.
+
+    A cost that can be had by choice and as generated is taken as the measure is.
+    """
+    first, whole = study.settings.contrasts[0], arm_of_kind(study, "policy_in_prompt")
+    generated = metric_of(first).generated
+    names = {metric.name for _, metric in costs(study)}
+    paid = [(exam, one) for exam, one in costs(study) if generated or f"{one.name}_by_choice" not in names]
+    paid = [(exam, one) for exam, one in paid if not (generated and one.name.endswith("_by_choice"))]
+    principles = {item.principle for item in items.values()}
+    for setting in study.settings.arms:
+        family, _, principle = setting.arm.partition(".")
+        if family != WITHOUT_WHY or whole is None:
+            continue
+        over = first.model_copy(update={"arm": whole, "versus": setting.name, "subset": {}})
+        if principle in principles:
+            yield "left_out", over.model_copy(update={"subset": {"principle": principle}})
+        yield "left_out", over
+        for exam, metric in paid:
+            yield "left_out", over.model_copy(update={"exam": exam, "metric": metric.name, "format": "own"})
+
+
+def any_trained(study: Study) -> bool:
+    return any(find_arm(setting.arm).trained for setting in study.settings.arms)
 
 
 def arms_of_kinds(study: Study, kinds: Sequence[str]) -> list[str]:

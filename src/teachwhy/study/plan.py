@@ -17,7 +17,7 @@ from .arm_setting import ArmSetting
 from .folder import read_json
 from .study_file import Study
 
-PACKAGES = ("teachwhy", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors")
+PACKAGES = ("teachwhy", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "inspect_ai")
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,15 @@ def study_stamp(study: Study, source: ModelSource, judge: ModelSource) -> dict[s
     """The content that a run folder stands for; arms and seeds are left out, so that parts join in one folder."""
     settings = study.settings.model_dump(mode="json", exclude={"arms", "seeds", "workers", "model", "name", "quick"})
     settings["train"] = study.settings.train.recipe()
+    if settings["sampling"] is None:  # stamps of studies without it are as they were
+        del settings["sampling"]
     return {
         "name": study.settings.name,
         "settings": settings,
         "arms": {setting.name: setting.record() for setting in study.settings.arms},
         "model": source.fingerprint,
         "judge": judge.fingerprint,
-        "policy": fingerprint([vars(principle) for principle in study.policy.principles]),
+        "policy": fingerprint([principle.record() for principle in study.policy.principles]),
         "examples": fingerprint(
             [example.model_dump(exclude_none=True) for example in (*study.examples, *study.generic)]
         ),
@@ -127,8 +129,9 @@ def evals_stamp(
     written = {name: value for name, value in vars(format).items() if name != "judged"}
     # What an exam asks on hangs on the judge, and on the items beyond their words.
     asked_on = [format.judged, judge, [case.hangs_on for case in cases]] if found.follow_up else None
-    longest = study.settings.max_new_tokens
-    return fingerprint(["evals", found.version, model, prompts, requests, written, asked_on, longest, environment])
+    longest, sampling = study.settings.max_new_tokens, study.settings.sampling
+    parts = ["evals", found.version, model, prompts, requests, written, asked_on, longest, environment]
+    return fingerprint([*parts, *([sampling.model_dump()] if sampling else [])])
 
 
 def stamp_fits(path: Path, stamp: Any) -> bool:

@@ -22,10 +22,10 @@ from ..data import (
     find_arm,
     length_table,
 )
-from ..errors import CheckError, listed
+from ..errors import CheckError, InputError, listed
 from ..evals import Item, find_exam
-from ..models import Chat
-from ..text import fingerprint
+from ..models import Chat, ChatFormat
+from ..text import fingerprint, words
 from ..train.settings import count_updates, plan_batches
 from ..train.tokens import TokenRow, tokenize_rows
 from .arm_setting import ArmSetting, twin_groups
@@ -69,12 +69,15 @@ class Prepared:
         return fingerprint({case.id: self.prompts[arm][case.id] for case in self.cases[exam]})
 
 
-def prepare(study: Study, chat: Chat, context: int, judge_chat: Chat, judge_context: int) -> Prepared:
+def prepare(
+    study: Study, chat: ChatFormat, context: int | None, judge_chat: ChatFormat, judge_context: int | None
+) -> Prepared:
     """Rows and prompts of every arm, checked. Errors (CheckError): a check fails.
 
-    context: tokens the model holds. judge_chat, judge_context: the same of the judge.
+    context: tokens the model holds, None of one behind an API. judge_chat, judge_context: the same of the judge.
     """
     trained = [setting for setting in study.arms if find_arm(setting.arm).trained]
+    check_examples(study, trained)
     rows = {setting.name: rows_of(study, chat, setting) for setting in trained}
     check_trained(rows)
     groups = twin_groups(trained)
@@ -85,14 +88,14 @@ def prepare(study: Study, chat: Chat, context: int, judge_chat: Chat, judge_cont
     check_overlap(texts_beside(study) | actions(study), scenario_texts(study))
     train = study.settings.train
     token_rows = {
-        name: tokenize_rows(arm_rows, chat, context, name, train.action_share) for name, arm_rows in rows.items()
+        name: tokenize_rows(arm_rows, chat, context or 0, name, train.action_share) for name, arm_rows in rows.items()
     }
     first = token_rows[groups[0][0].name] if groups else next(iter(token_rows.values()), ())
     updates = {
         setting.name: count_updates(setting.examples or len(first), batch=train.batch, epochs=train.epochs)
         for setting in trained
     }
-    batch = {setting.name: rows_an_update(study, chat, context, setting, token_rows) for setting in trained}
+    batch = {setting.name: rows_an_update(study, chat, context or 0, setting, token_rows) for setting in trained}
     cases = {exam: find_exam(exam).cases(study.material) for exam in study.settings.exams}
     check_cases(study, cases)
     asked = [case for of_exam in cases.values() for case in of_exam]
@@ -119,6 +122,7 @@ def prepare(study: Study, chat: Chat, context: int, judge_chat: Chat, judge_cont
             )
         ],
         "tokens": {name: token_table(token_rows[name]) for name in full},
+        "prompts": prompt_lengths(study, chat),
         "template_hash": chat.template_hash,
         "own_system_prompt": own_system_prompt(study, chat),
     }
@@ -155,6 +159,16 @@ def twin_checks(
         "held": True,
         "groups": records,
     }
+
+
+def check_examples(study: Study, trained: Sequence[ArmSetting]) -> None:
+    """Refuse trained arms in a study that names no examples."""
+    if trained and not study.settings.examples:
+        raise InputError(
+            f"The arm {trained[0].name!r} is trained, and there is nothing to train it on.",
+            where=f"{study.path}, field 'examples'",
+            remedy="Name the files of examples there, or take the trained arms out.",
+        )
 
 
 def size_checks(
@@ -196,12 +210,12 @@ def compared_with_why(trained: Sequence[ArmSetting]) -> list[list[str]]:
     return [[setting.name for setting in full if setting in group] for group in with_why]
 
 
-def rows_of(study: Study, chat: Chat, setting: ArmSetting) -> list[Row]:
+def rows_of(study: Study, chat: ChatFormat, setting: ArmSetting) -> list[Row]:
     return find_arm(setting.arm).rows(study.pool(setting), writing(study, chat, setting))
 
 
 def rows_an_update(
-    study: Study, chat: Chat, context: int, setting: ArmSetting, token_rows: Mapping[str, Sequence[TokenRow]]
+    study: Study, chat: ChatFormat, context: int, setting: ArmSetting, token_rows: Mapping[str, Sequence[TokenRow]]
 ) -> int:
     """The study's batch; for an arm that is to be as long as another, so many rows that trained tokens are as many."""
     batch, other = study.settings.train.batch, find_arm(setting.arm).as_long_as
@@ -216,7 +230,7 @@ def trained_tokens_a_row(rows: Sequence[TokenRow]) -> float:
     return sum(row.trained for row in rows) / len(rows)
 
 
-def writing(study: Study, chat: Chat, setting: ArmSetting) -> Writing:
+def writing(study: Study, chat: ChatFormat, setting: ArmSetting) -> Writing:
     format = study.settings.format
     return Writing(
         prompt=lambda example: chat.prompt(conversation(example, study.settings.system), example.tools),
@@ -236,12 +250,12 @@ def conversation(case: Example | Item, system: str | None) -> list[dict[str, str
     return ([{"role": "system", "content": own}] if own and not has_system else []) + messages
 
 
-def item_prompts(study: Study, chat: Chat, setting: ArmSetting, items: Iterable[Item]) -> dict[str, str]:
-    """Item id -> rendered prompt; the arm `policy_in_prompt` has the policy before the system prompt.
+def item_prompts(study: Study, chat: ChatFormat, setting: ArmSetting, items: Iterable[Item]) -> dict[str, str]:
+    """Item id -> rendered prompt; a prompt arm has its text of the policy before the system prompt.
 
     Before, and not after, so that all its prompts begin alike and the policy is run through the model once.
     """
-    policy = study.policy.as_system_prompt() if find_arm(setting.arm).policy_in_prompt else ""
+    policy = find_arm(setting.arm).system_text(study.policy)
     prompts = {}
     for item in items:
         system = "\n\n".join(part for part in (policy, item.system or study.settings.system) if part)
@@ -257,6 +271,8 @@ def taught_texts(study: Study) -> dict[str, str]:
     if "policy" not in study.settings.shared:
         for principle in study.policy.principles:
             texts[f"policy {principle.id}"] = f"{principle.rule} {principle.why} {principle.boundaries}"
+            others = {"neutral text": principle.neutral, "further rules": principle.more}
+            texts |= {f"{name} of policy {principle.id}": text for name, text in others.items() if text}
     varied = {
         f"varied system prompt of example {example.id}": example.varied_system
         for example in taught
@@ -307,15 +323,17 @@ def with_system(
 
 def check_fit(
     study: Study,
-    chat: Chat,
+    chat: ChatFormat,
     prompts: Mapping[str, Mapping[str, str]],
     cases: Mapping[str, Sequence[Item]],
-    context: int,
+    context: int | None,
 ) -> None:
-    """Refuse items whose prompt and answer do not fit the model's context.
+    """Refuse items whose prompt and answer do not fit the model's context, where that is known.
 
     Where an exam asks on, the model's answer and a further question follow the request.
     """
+    if context is None:
+        return
     for arm, by_item in prompts.items():
         for exam, of_exam in cases.items():
             longest = max((case.id for case in of_exam), key=lambda case: len(by_item[case]))
@@ -331,10 +349,10 @@ def check_fit(
                 )
 
 
-def check_judge_fit(study: Study, chat: Chat, cases: Mapping[str, Sequence[Item]], context: int) -> None:
+def check_judge_fit(study: Study, chat: ChatFormat, cases: Mapping[str, Sequence[Item]], context: int | None) -> None:
     """Refuse a judge that cannot hold two requests and a reason."""
     for exam, of_exam in cases.items():
-        if not find_exam(exam).follow_up:
+        if context is None or not find_exam(exam).follow_up:
             continue
         longest = max(of_exam, key=lambda case: len(case.prompt) + len(case.system or ""))
         request = len(chat.tokens(f"{longest.system or ''} {longest.prompt}"))
@@ -383,7 +401,17 @@ def token_table(rows: Sequence[TokenRow]) -> dict[str, float]:
     }
 
 
-def own_system_prompt(study: Study, chat: Chat) -> str | None:
+def prompt_lengths(study: Study, chat: ChatFormat) -> dict[str, dict[str, int | None]]:
+    """Words and tokens of what each prompt arm shows of the policy; tokens where the model's are known."""
+    texts = {setting.name: find_arm(setting.arm).system_text(study.policy) for setting in study.settings.arms}
+    return {
+        name: {"words": len(words(text)), "tokens": len(chat.tokens(text)) if isinstance(chat, Chat) else None}
+        for name, text in texts.items()
+        if text
+    }
+
+
+def own_system_prompt(study: Study, chat: ChatFormat) -> str | None:
     """The system prompt that the model's template writes by itself where a conversation has none, if it does."""
     if study.settings.system:
         return None

@@ -7,16 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..data import find_arm
-from ..evals import Answer, Exam, Item, Score, as_record, find_exam
+from ..evals import Answer, Exam, ExamFormat, Item, Score, as_record, find_exam
 from ..report import Sitting
 from ..report.findings import SCHEMA_VERSION, example_answers
 from ..stats import Observation, interval
 from .arm_setting import ArmSetting
+from .behind_api import behind_api, measured, shown_metrics
 from .contrasts import Scores, all_comparisons, all_contrasts, all_shares, observations, observed
 from .curves import all_curves, token_savings
-from .folder import read_json, read_jsonl, write_jsonl
+from .folder import read_json, write_jsonl
 from .history import read_begun
-from .noise import noise_record
+from .noise import noise_record, numbered, read_answers
 from .plan import Unit, plan_units, study_stamp
 from .register import entries_of, frozen_facts, registration_state
 from .study_file import CompetenceSetting, Study
@@ -35,6 +36,11 @@ def collect(job: Job, failures: Mapping[str, str]) -> tuple[dict[str, Any], list
     units = plan_units(study)
     done = [unit for unit in units if job.trained(unit) and job.answered(unit)]
     scores, answers, read, cases, sittings = score_all(job, done)
+    if behind_api(study):
+        scores = measured(scores)
+    metrics, sections = metric_table(study), section_table(study)
+    if behind_api(study):
+        metrics, sections = shown_metrics(metrics, sections, scores)
     rates = all_rates(study, scores, cases)
     shown = shown_items(job)
     training = [training_record(job, unit) for unit in done if unit.trained]
@@ -70,12 +76,13 @@ def collect(job: Job, failures: Mapping[str, str]) -> tuple[dict[str, Any], list
         "training": training,
         "checks": dict(job.prepared.checks),
         "canaries": [canary_record(job, unit) for unit in done if unit.trained],
-        "metrics": metric_table(study),
-        "sections": section_table(study),
+        "metrics": metrics,
+        "sections": sections,
+        "asked": [record for unit in done for record in asked_records(job, unit)],
         "answers": example_answers(shown, [arm.name for arm in study.settings.arms], answers, read),
         "counts": {
             "examples": len(study.examples),
-            "items": len(shown_items(job)),
+            "items": len(shown),
             "principles": len(study.policy.ids),
         },
     }
@@ -108,11 +115,9 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read, di
     for unit in done:
         for exam in job.study.settings.exams:
             path = unit.evals_folder(job.run) / f"{exam}.jsonl"
-            stored = [Answer(**record) for record in read_jsonl(path)]
-            format = job.study.exam_format(unit.arm)
-            asked = find_exam(exam).asked(of_exam[exam], stored, format)
+            stored = read_answers(path)
+            asked, found = score_samples(find_exam(exam), of_exam[exam], stored, job.study.exam_format(unit.arm))
             cases |= asked
-            found = find_exam(exam).score_all(asked, stored, format)
             write_jsonl(path.with_name(f"{exam}.scores.jsonl"), [as_record(score) for score in found])
             sittings.append(Sitting(unit.arm.name, unit.seed, exam, asked, stored, found))
             scores.setdefault((unit.arm.name, exam), []).extend((unit.seed, score) for score in found)
@@ -121,6 +126,30 @@ def score_all(job: Job, done: Sequence[Unit]) -> tuple[Scores, Answers, Read, di
                 if score.format == "own":
                     read.setdefault((unit.arm.name, unit.seed, score.item), score)
     return scores, answers, read, cases, sittings
+
+
+def score_samples(
+    exam: Exam, cases: Mapping[str, Item], stored: Sequence[Answer], format: ExamFormat
+) -> tuple[dict[str, Item], list[Score]]:
+    """All that was asked, and the scores of every sample, each by itself: a pair is of one sample."""
+    asked: dict[str, Item] = dict(cases)
+    found: list[Score] = []
+    for number in sorted({answer.sample for answer in stored}):
+        answers = [answer for answer in stored if answer.sample == number]
+        of_sample = exam.asked(cases, answers, format)
+        asked |= of_sample
+        found += numbered(exam.score_all(of_sample, answers, format), number)
+    return asked, found
+
+
+def asked_records(job: Job, unit: Unit) -> list[dict[str, Any]]:
+    """What was asked of a model behind an API in each exam of a unit, and what it took; none of any other model."""
+    found = []
+    for exam in job.study.settings.exams:
+        record = read_json(unit.evals_folder(job.run) / f"{exam}.json") or {}
+        if "asked" in record:
+            found.append({"arm": unit.arm.name, "exam": exam, **record["asked"]})
+    return found
 
 
 def noise(job: Job, done: Sequence[Unit], scores: Scores, cases: Mapping[str, Item]) -> dict[str, Any] | None:

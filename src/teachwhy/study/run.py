@@ -6,16 +6,28 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..data import faults
 from ..errors import RunError
-from ..models import ModelSource, choose_device, choose_dtype, find_model, load_chat
+from ..models import (
+    USUAL,
+    ApiChat,
+    Asking,
+    ChatFormat,
+    ModelSource,
+    Purse,
+    choose_device,
+    choose_dtype,
+    find_model,
+    load_chat,
+)
 from ..models.load import model_context
 from ..text import fingerprint
 from ..train.reporters import check_reporters
+from .behind_api import behind_api, check_api_study
 from .executor import run_units
 from .folder import folder_error, locked, read_json, sweep, write_json, write_text
 from .history import answered, begin, note_completed
@@ -27,16 +39,21 @@ from .study_file import Study, read_study
 from .unit import Job
 
 WORKER_MEMORY_BYTES = 3 * 2**30
+PROVIDER = "the provider's"
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished call of `run_study`: its folder, its results, and what failed (unit name -> cause)."""
+    """A finished call of `run_study`: its folder, its results, and what failed (unit name -> cause).
+
+    unheard: unit name -> answers of a model behind an API that never came; the same call asks for them again.
+    """
 
     folder: Path
     results: dict[str, Any]
     failures: dict[str, str]
+    unheard: dict[str, int] = field(default_factory=dict)
 
     @property
     def report(self) -> Path:
@@ -51,18 +68,21 @@ def run_study(
     arms: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     runs: Path = Path("runs"),
+    asking: Asking = USUAL,
+    purse: Purse | None = None,
     say: Say = print,
     on_message: Callable[[dict[str, Any]], None] = lambda message: None,
 ) -> Run:
     """Run a study, or the part of it that arms and seeds name; parts of one study join in one run folder.
 
-    quick: what the study's `quick:` says, at its first seed.
+    quick: what the study's `quick:` says, at its first seed. asking, purse: how a model behind an API is asked, and
+    what all that is asked of it in this study may cost.
     Errors (TeachwhyError): bad input, a check that does not hold, a model or folder that cannot be used.
     """
     study = read_study(path, model=model, quick=quick)
     units = plan_units(study, arms, seeds, quick=quick)
     check_reporters(study.settings.train.report_to, f"{study.path}, field 'train.report_to'")
-    job = prepare_job(study, runs, say)
+    job = replace(prepare_job(study, runs, say), asking=asking, purse=purse or Purse())
     with locked(job.run, say) as lock:
         sweep(job.run)
         write_start(job, quick)
@@ -79,7 +99,8 @@ def run_study(
         shutil.rmtree(job.trunk_folder, ignore_errors=True)  # a killed run may have left it with nothing to do
         note_completed(job, units, quick=quick and not arms and not seeds, say=say)
         results = write_results(job, failures)
-    return Run(job.run, results, failures)
+        unheard = {unit.name: count for unit in units if (count := job.unheard(unit))}
+    return Run(job.run, results, failures, unheard)
 
 
 def prepare_job(study: Study, runs: Path, say: Say) -> Job:
@@ -93,11 +114,17 @@ def prepare_job(study: Study, runs: Path, say: Say) -> Job:
 
 def prepare_study(study: Study, say: Say) -> tuple[ModelSource, ModelSource, Prepared]:
     """The model, the judge, and the rows and prompts with every check that comes before training."""
+    check_api_study(study)
     source = find_named(study, study.settings.model, say)
     judge = find_named(study, study.settings.judge, say) if study.settings.judge else source
-    chat = load_chat(source)
-    judge_chat = chat if judge == source else load_chat(judge)
-    return source, judge, prepare(study, chat, model_context(source), judge_chat, model_context(judge))
+    chat, context = chat_of(source)
+    judge_chat, judge_context = (chat, context) if judge == source else chat_of(judge)
+    return source, judge, prepare(study, chat, context, judge_chat, judge_context)
+
+
+def chat_of(source: ModelSource) -> tuple[ChatFormat, int | None]:
+    """How conversations are written down for a model, and how many tokens it holds, where that is known."""
+    return (ApiChat(), None) if source.behind_api else (load_chat(source), model_context(source))
 
 
 def find_named(study: Study, name: str, say: Say) -> ModelSource:
@@ -110,6 +137,8 @@ def environment_of(study: Study) -> dict[str, Any]:
     """What the bytes of a result may depend on beside its inputs."""
     from ..train.compiled import compiler_found
 
+    if behind_api(study):  # whoever serves it says nothing of its machines; no version of ours changes its answers
+        return {"device": PROVIDER, "dtype": PROVIDER, "threads": 1, "compile": False}
     device = choose_device(study.settings.device)
     workers = fitting_workers(study, device)
     compile = study.settings.train.compile
@@ -125,6 +154,8 @@ def environment_of(study: Study) -> dict[str, Any]:
 
 def fitting_workers(study: Study, device: str) -> int:
     """Workers at once: one a core on a CPU while memory lasts, one on any other device."""
+    if device == PROVIDER:  # it asks many things at once, out of one purse
+        return 1
     if study.settings.workers:
         return study.settings.workers
     if device != "cpu":
@@ -152,7 +183,7 @@ def write_start(job: Job, quick: bool) -> None:
         )
     if before is None or not (job.run / "checks.json").exists():
         write_text(job.run / "study.yaml", resolved_yaml(job.study))
-        write_json(job.run / "policy.json", [vars(principle) for principle in job.study.policy.principles])
+        write_json(job.run / "policy.json", [principle.record() for principle in job.study.policy.principles])
         write_prepared(job.prepared, job.study, job.run)
     if before is None or not answered(job.run):
         begun = begin(job.run, job.source.fingerprint, registrations)

@@ -156,7 +156,8 @@ def unit_minutes(job: Job, unit: Unit, tokens: int, speed: Speed) -> float:
     if not job.answered(unit):
         exams = job.study.settings.exams
         asked = [len(requests_of(job, unit.arm, exam)) * find_exam(exam).asked_a_case for exam in exams]
-        seconds += sum(asked) / answers
+        times = job.study.settings.sampling.samples if job.study.settings.sampling else 1
+        seconds += times * sum(asked) / answers
     if (again := job.again(unit)) and not job.repeated(unit):
         seconds += again.settings.samples * len(again.cases) * find_exam(again.measure.exam).asked_a_case / answers
     return seconds / 60

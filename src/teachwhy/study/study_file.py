@@ -29,6 +29,7 @@ from ..policy import Policy, read_policy
 from ..text import load_yaml, read_text
 from ..train.settings import TrainSettings
 from .arm_setting import FOLDER_NAME, ArmSetting, Strict, check_readable, pool_of
+from .sampling import SamplingSettings
 
 SHAREABLE = ("system", "policy")
 SUBSET_FIELDS = ("kind", "distance", "statedness", "principle", "family", "wrap", *honeypots.KNOBS)
@@ -108,7 +109,7 @@ class StudySettings(Strict):
     about: str = Field("", description="Printed on the page under the question.")
     limits: str = Field("", description="What the study does not show; printed on the page.")
     policy: str = "policy.md"
-    examples: list[str] = Field(min_length=1)
+    examples: list[str] = Field(default_factory=list, description="None where no arm is trained.")
     items: list[str] = Field(default_factory=list, description="May be left out where `scenarios` are named.")
     prompts: list[PromptSet] = Field(
         default_factory=list, description="CSV files of prompts to answer or refuse, for the exam `refusals`."
@@ -160,6 +161,7 @@ class StudySettings(Strict):
     sizes_arms: list[str] | None = Field(
         None, min_length=1, description="Twin arms of the study. null: `what` and `why`, those it has."
     )
+    sampling: SamplingSettings | None = Field(None, description="null: each item once, the likeliest words.")
     noise: NoiseSettings | None = Field(None, description="null: nothing is asked again.")
     shared: list[str] = Field(default_factory=list, description="Left out of the overlap check: system, policy.")
     quick: QuickSettings = QuickSettings()

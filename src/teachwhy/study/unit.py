@@ -9,17 +9,31 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
 from ..evals import WORDINGS, Answer, ExamFormat, Item, Request, answer_requests, as_record, find_exam
-from ..models import LanguageModel, ModelSource, attach_new, load_model, load_weights, load_with_adapter
+from ..models import (
+    USUAL,
+    ApiModel,
+    Asking,
+    LanguageModel,
+    ModelSource,
+    Purse,
+    Reply,
+    attach_new,
+    load_model,
+    load_weights,
+    load_with_adapter,
+)
 from ..models.load import model_context
 from ..text import fingerprint
 from ..train.reporters import Reporting
-from .folder import as_os_error, content_hashes, flush, folder_error, locked, whole, write_json, write_jsonl
+from .behind_api import askable
+from .folder import as_os_error, content_hashes, flush, folder_error, locked, read_json, whole, write_json, write_jsonl
+from .journal import Asked, Journal, journal_path, put_to_api, told
 from .noise import Again, judge_again, read_answers, sample_again
 from .plan import Unit, evals_stamp, stamp_fits, train_stamp, versions
 from .prepare import Prepared, conversation, item_prompts
@@ -34,7 +48,8 @@ PLAIN = ExamFormat(reasons=False, place="first", reason_marker="", action_marker
 class Job:
     """Everything the workers of one run share. environment: what the bytes of a result may depend on.
 
-    source: the model under study. judge: the one that reads and foresees answers.
+    source: the model under study. judge: the one that reads and foresees answers. asking, purse: how a model behind an
+    API is asked, and what that may cost.
     """
 
     study: Study
@@ -44,6 +59,8 @@ class Job:
     run: Path
     environment: Mapping[str, Any]
     threads: int
+    asking: Asking = USUAL
+    purse: Purse = field(default_factory=Purse)
 
     def train_stamp(self, unit: Unit) -> str:
         return train_stamp(
@@ -94,8 +111,13 @@ class Job:
     def examined(self, unit: Unit) -> bool:
         return self.answered(unit) and self.repeated(unit)
 
+    def unheard(self, unit: Unit) -> int:
+        """How many answers of its exams never came."""
+        records = [read_json(unit.evals_folder(self.run) / f"{exam}.json") for exam in self.study.settings.exams]
+        return sum((record or {}).get("asked", {}).get("missing", 0) for record in records)
+
     def done(self, unit: Unit) -> bool:
-        return self.trained(unit) and self.examined(unit)
+        return self.trained(unit) and self.examined(unit) and not self.unheard(unit)
 
     @property
     def trunk_folder(self) -> Path:
@@ -119,12 +141,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Sitting:
-    """A unit that sits its exams. model: loaded. canary: what proves that its adapter is applied."""
+    """A unit that sits its exams. model: loaded. canary: what proves that its adapter is applied.
+
+    replies: of a model behind an API, to what it was asked in the exam that it sits.
+    """
 
     unit: Unit
-    model: LanguageModel
+    model: LanguageModel | ApiModel
     canary: Mapping[str, float]
     tell: Tell
+    replies: list[Reply] = field(default_factory=list)
 
 
 class Worker:
@@ -141,7 +167,7 @@ class Worker:
     def run(self, step: Step, tell: Tell) -> None:
         if step.part == "training":
             self.train(step.unit, tell)
-        elif not self.job.examined(step.unit):
+        elif not self.job.done(step.unit):
             self.examine(step.unit, tell)
         give_back_memory()
 
@@ -237,7 +263,10 @@ class Worker:
         tell("loading", 0, 1, "")
         job, environment = self.job, self.job.environment
         canary: dict[str, float] = {}
-        if unit.trained:
+        model: LanguageModel | ApiModel
+        if job.source.behind_api:
+            model = self.model_behind_api()
+        elif unit.trained:
             probe = next(iter(job.prepared.prompts[unit.arm.name].values())) + job.study.examples[0].action
             model, found = load_with_adapter(
                 job.source,
@@ -252,17 +281,25 @@ class Worker:
             self.judge = model if job.judge == job.source else self.judge
         sitting = Sitting(unit, model, canary, tell)
         for exam in job.study.settings.exams:
-            if not stamp_fits(unit.evals_folder(job.run) / f"{exam}.json", job.evals_stamp(unit, exam)):
+            record = unit.evals_folder(job.run) / f"{exam}.json"
+            if not stamp_fits(record, job.evals_stamp(unit, exam)) or read_json(record).get("asked", {}).get("missing"):
                 self.sit(sitting, exam)
         for name, stamp in job.again_stamps(unit).items():
             if not stamp_fits(unit.evals_folder(job.run) / f"{name}.json", stamp):
                 self.repeat(sitting, name, stamp)
 
     def sit(self, sitting: Sitting, exam: str) -> None:
-        """Answers of one exam, with those of every round that follows from them."""
+        """Answers of one exam, with those of every round that follows from them, as often as the study asks."""
         job, started = self.job, time.perf_counter()
-        format = job.study.exam_format(sitting.unit.arm)
-        answers = find_exam(exam).sit(job.prepared.cases[exam], format, lambda cases: self.ask(sitting, exam, cases))
+        format, sampling = job.study.exam_format(sitting.unit.arm), job.study.settings.sampling
+        sitting.replies.clear()
+        answers = [
+            answer
+            for sample in range(sampling.samples if sampling else 1)
+            for answer in find_exam(exam).sit(
+                job.prepared.cases[exam], format, partial(self.ask, sitting, exam, sample=sample)
+            )
+        ]
         self.store(sitting, exam, exam, job.evals_stamp(sitting.unit, exam), answers, started)
 
     def repeat(self, sitting: Sitting, name: str, stamp: str) -> None:
@@ -302,6 +339,8 @@ class Worker:
             "versions": versions(),
             "seconds": time.perf_counter() - started,
         }
+        if isinstance(sitting.model, ApiModel):
+            record["asked"] = told(sitting.replies)
         write_json(folder / f"{name}.json", record)
 
     def ask(
@@ -332,12 +371,18 @@ class Worker:
         if of_subject:
             known = self.job.prepared.prompts[arm.name]
             new = [case for case in cases if case.id not in judged and case.id not in known]
-            following = item_prompts(study, model.chat, arm, new)
-            temperature = again.settings.temperature if again else 0.0
-            too_long = self.too_long(model, following)
-            fit = [request for request in of_subject if request.item not in too_long]
-            answers += answer(model, fit, {**known, **following}, format, temperature=temperature)
-            answers += stopped(of_subject, too_long, sample)
+            prompts = {**known, **item_prompts(study, model.chat, arm, new)}
+            sampling = again.settings if again else study.settings.sampling
+            temperature = sampling.temperature if sampling else 0.0
+            if isinstance(model, ApiModel):
+                who = f"{arm.name} again" if again else arm.name  # what is asked again is never an answer that counts
+                asked = Asked(who, study.settings.max_new_tokens, temperature, sample)
+                answers += self.ask_api(sitting, exam, asked, list(filter(askable, of_subject)), prompts)
+            else:
+                too_long = self.too_long(model, {case.id: prompts[case.id] for case in new})
+                fitting = [request for request in of_subject if request.item not in too_long]
+                answers += answer(model, fitting, prompts, format, temperature=temperature)
+                answers += stopped(of_subject, too_long, sample)
         if of_judge:
             judge = self.load_judge()
             prompts = {case.id: judge.chat.prompt(conversation(case, None)) for case in cases if case.id in judged}
@@ -352,6 +397,30 @@ class Worker:
         longest = model_context(model.source) - self.job.study.settings.max_new_tokens
         return {case for case, prompt in prompts.items() if len(model.chat.tokens(prompt)) > longest}
 
+    def ask_api(
+        self, sitting: Sitting, exam: str, asked: Asked, requests: Sequence[Request], prompts: Mapping[str, str]
+    ) -> list[Answer]:
+        """What the journal of the study does not have is asked; what never came is told with its cause."""
+        assert isinstance(sitting.model, ApiModel)
+
+        def progress(done: int, total: int) -> None:
+            sitting.tell(exam, done, total, f"sample {asked.sample}" if asked.sample else "")
+
+        written = [prompts[request.item] for request in requests]
+        said = put_to_api(sitting.model, self.journal, asked, requests, written, progress)
+        sitting.replies.extend(one.reply for one in said)
+        return [one.answer for one in said]
+
+    def model_behind_api(self) -> ApiModel:
+        """With what is left in the purse: all that the study's journal holds is spent."""
+        purse = self.job.purse
+        purse.spent = self.journal.cost(purse.price)
+        return ApiModel(self.job.source.name, self.job.asking, purse)
+
+    @cached_property
+    def journal(self) -> Journal:
+        return Journal.read(journal_path(self.job.run.parent, self.job.source.fingerprint))
+
     def load_judge(self) -> LanguageModel:
         """The judge, kept for the next unit."""
         if self.judge is None:
@@ -363,7 +432,7 @@ class Worker:
 def stopped(requests: Sequence[Request], too_long: set[str], sample: int) -> list[Answer]:
     """Answers in the place of those that the model has no room for."""
     return [
-        Answer(request.item, request.format, "", sample=sample, stopped=TOO_LONG)
+        Answer(request.item, request.format, "", sample=sample, cause=TOO_LONG)
         for request in requests
         if request.item in too_long
     ]

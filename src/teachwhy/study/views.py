@@ -43,6 +43,7 @@ def plan_study(
     job = prepare_job(study, runs, say)
     units = plan_units(study, arms, seeds, quick=quick)
     power = power_lines(study, units, noise=noise, like=like)
+    measure = measure and not job.source.behind_api
     speed = measure_speed(job, units, say) if measure and any(not job.done(unit) for unit in units) else None
     lines = [f"{'unit':28} {'rows':>5} {'updates':>7} {'tokens':>8} {'minutes':>8}  state"]
     total = 0.0

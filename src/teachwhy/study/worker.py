@@ -27,7 +27,8 @@ def main() -> None:
     job: Job = pickle.load(sys.stdin.buffer)
     steps: queue.Queue[Step] = queue.Queue()
     threading.Thread(target=read_steps, args=(sys.stdin.buffer, steps), daemon=True).start()
-    set_up_torch(job.threads)
+    if not job.source.behind_api:
+        set_up_torch(job.threads)
     worker = Worker(job)
     while True:
         step = steps.get()

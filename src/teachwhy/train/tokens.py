@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..data import SHARED_KINDS, Row, Segment
 from ..errors import CheckError
-from ..models import Chat
+from ..models import ChatFormat
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class TokenRow:
 
 
 def tokenize_rows(
-    rows: Sequence[Row], chat: Chat, context: int, arm: str, action_share: float | None = None
+    rows: Sequence[Row], chat: ChatFormat, context: int, arm: str, action_share: float | None = None
 ) -> list[TokenRow]:
     """Token rows in order. Errors (CheckError): a row with no trained token, or longer than the model's context."""
     return [tokenize_row(row, chat, context, arm, action_share) for row in rows]
 
 
-def tokenize_row(row: Row, chat: Chat, context: int, arm: str, action_share: float | None) -> TokenRow:
+def tokenize_row(row: Row, chat: ChatFormat, context: int, arm: str, action_share: float | None) -> TokenRow:
     pieces = [(segment, chat.tokens(segment.text)) for segment in row.segments]
     ids = [token for _, tokens in pieces for token in tokens]
     weights = [

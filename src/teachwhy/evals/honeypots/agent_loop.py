@@ -89,6 +89,7 @@ register(
         cases=cases,
         requests=requests,
         follow_up=follow_up,
+        reads_causes=True,
         score=score,
         score_together=score_together,
         metrics=(

@@ -50,11 +50,11 @@ def run_of(first: RunCase, by_case: Mapping[str, Answer]) -> Run:
 
     def answer_to(case: RunCase) -> str | None:
         answer = by_case.get(case.id)
-        if answer is None or answer.stopped:
+        if answer is None or answer.cause:
             return None
         texts.append(answer.text)
         return answer.text
 
     reached = list(steps(first, answer_to))
     wanted = reached[-1].case and by_case.get(reached[-1].case.id)
-    return Run(first, texts, reached, wanted.stopped if wanted else None)
+    return Run(first, texts, reached, wanted.cause if wanted else None)
