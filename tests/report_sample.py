@@ -304,6 +304,7 @@ def checks() -> dict[str, Any]:
         "against_why": [
             {
                 "arm": name,
+                "treated": "why",
                 "property": "words",
                 "value": words.get(name, 21.3),
                 "of_why": 21.3,

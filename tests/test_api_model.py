@@ -13,7 +13,21 @@ import pytest
 from chat_server import ChatServer
 
 from teachwhy.errors import ModelError
-from teachwhy.models import ApiChat, ApiModel, Asking, Price, Purse, Reply, Sampling, find_model, full_name, read_price
+from teachwhy.models import (
+    ApiChat,
+    ApiModel,
+    Asking,
+    LocalSpeaker,
+    Price,
+    Purse,
+    Reply,
+    Sampling,
+    Speaker,
+    find_model,
+    full_name,
+    load_model,
+    read_price,
+)
 from teachwhy.models.api import cause_of
 from teachwhy.models.names import PROVIDERS, is_api
 
@@ -89,6 +103,22 @@ def test_at_most_so_many_are_asked_at_once(serving: Serve):
     assert server.most_at_once == 3
 
 
+def test_a_local_model_behind_a_server_says_what_it_says_itself(serving: Serve, tiny_model: Path):
+    source = find_model(str(tiny_model), base_folder=tiny_model, say=print)
+    local = LocalSpeaker(load_model(source, device="cpu", dtype="float32"))
+
+    def ask(speaker: Speaker, prompts: list[str]) -> list[str]:
+        found = speaker.replies(prompts, max_new_tokens=12, sampling=None, on_reply=lambda place, reply: None)
+        return [reply.text for reply in found]
+
+    talks = [[{"role": "user", "content": text}] for text in ("May I?", "Where is the lamp?", "Go on.")]
+    with serving(lambda messages: ask(local, [local.chat.prompt(messages)])[0]) as _:
+        served = ask(ApiModel(NAME, Asking(connections=1)), [ApiChat().prompt(talk) for talk in talks])
+    said = ask(local, [local.chat.prompt(talk) for talk in talks])
+    assert any(said)
+    assert [text.strip() for text in served] == [text.strip() for text in said]
+
+
 # Faults
 
 
@@ -107,6 +137,14 @@ def test_what_never_came_says_why(fault: str, cause: str, serving: Serve):
     assert (reply.text, reply.cause, reply.came) == ("", cause, False)
     assert reply.detail
     assert server.seen
+
+
+def test_the_provider_openai_itself_is_asked(monkeypatch: pytest.MonkeyPatch):
+    with chat_server.serving(lambda messages: "Hello.") as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        assert replies(ApiModel("inspect:openai/gpt-4o-mini", QUICK), prompts(1))[0].text == "Hello."
+    assert server.seen[0]["model"] == "gpt-4o-mini"
 
 
 @pytest.mark.parametrize("fault", ["drop", "cut"])

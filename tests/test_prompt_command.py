@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,24 @@ from chat_server import ChatServer
 from prompt_world import RULES
 from test_run import run_here
 
-from teachwhy.errors import InputError
+from teachwhy.errors import InputError, ModelError
 from teachwhy.models import Asking
 from teachwhy.report import render_report
 from teachwhy.report.export import as_markdown
 from teachwhy.report.headline import headline
 from teachwhy.report.prompts import prompts_view
-from teachwhy.study import PromptChoices, Spending, read_study, report_study, run_prompts, write_prompt_study
+from teachwhy.study import (
+    PromptChoices,
+    Spending,
+    plan_units,
+    prepare_job,
+    read_study,
+    report_study,
+    run_prompts,
+    write_prompt_study,
+)
 from teachwhy.study import run as run_module
+from teachwhy.study.estimate import estimate
 from teachwhy.study.journal import Asked, Journal
 from teachwhy.study.prompt_study import edited
 from teachwhy.study.run import Run
@@ -333,6 +344,19 @@ def test_the_estimate_comes_first_and_the_answers_it_measures_are_not_wasted(tmp
     words = sum(len(str(message["content"]).split()) for messages in tokens for message in messages)
     spent = words * 100 / 1e6 + 46 * 5 * 1000 / 1e6
     assert estimated == pytest.approx(spent, rel=0.15)
+
+
+def test_a_server_that_is_down_is_told_before_anything_is_begun(
+    tmp_path: Path, teachwhy, monkeypatch: pytest.MonkeyPatch
+):
+    with chat_server.serving(lambda messages: "") as server:
+        monkeypatch.setenv("LOCAL_BASE_URL", server.base_url)
+    monkeypatch.setenv("LOCAL_API_KEY", "none")
+    path = build(tmp_path, families=2, arms=["base"])
+    job = prepare_job(read_study(path), tmp_path / "runs", SILENT)
+    with pytest.raises(ModelError, match="did not answer once: connection lost"):
+        estimate(replace(job, asking=QUICK.asking), plan_units(job.study))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_budget_stops_the_run_in_a_state_that_goes_on(tmp_path: Path, serving: Serve, teachwhy):

@@ -12,6 +12,7 @@ import pytest
 from report_sample import FAILURE, sample_results, sample_timings
 
 from teachwhy.report import drawing, render_report, result_table
+from teachwhy.report.planes import tick_labels
 from teachwhy.report.wording import p_value, share, signed, unscored_share, verdict, warnings
 
 SECTIONS = ("question", "verdict", "contrasts", "arms", "answers", "checks", "failures", "limits", "again")
@@ -416,3 +417,10 @@ def test_table_reads_no_markup_and_survives_long_names(results: dict[str, Any]) 
     table = result_table(results)
     assert "Is [red]this[/red] read [/] as it stands?" in table
     assert max(map(len, table.splitlines())) <= 100
+
+
+def test_labels_of_sizes_that_would_run_into_each_other_are_left_out():
+    sizes = [296, 486, 586, 872, 960, 1428]
+    assert tick_labels(sizes, 468) == ["296", "486", "586", "872", "", "1,428"]
+    assert tick_labels(sizes, 176) == ["296", "486", "", "872", "", "1,428"]
+    assert tick_labels([40], 100) == ["40"]

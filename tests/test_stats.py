@@ -395,13 +395,15 @@ def test_ignoring_seeds_cries_wolf_and_the_simulation_shows_it():
     assert one_seed.claimed == one_seed.families_only > 0.4
 
 
-def test_a_planted_effect_is_found_as_often_as_power_says():
-    families, seeds, items, rate, effect, studies = 12, 3, 6, 0.5, 0.25, 150
-    noise = VarianceComponents(0.2**2, 0.1**2, 0.0)
+@pytest.mark.parametrize(("seeds", "between", "studies"), [(3, 0.2, 150), (1, 0.0, 400)])
+def test_a_planted_effect_is_found_as_often_as_power_says(seeds, between, studies):
+    """At one seed without family noise the floor of items lowers it."""
+    families, items, rate, effect = 12, 6, 0.5, 0.25
+    noise = VarianceComponents(between**2, 0.1**2 if between else 0.0, 0.0)
     rng = np.random.default_rng(3)
     found = 0
     for _ in range(studies):
-        shift = rng.normal(0, 0.2, (families, 1)) + rng.normal(0, 0.1, (1, seeds))
+        shift = rng.normal(0, between, (families, 1)) + rng.normal(0, noise.seed**0.5, (1, seeds))
         arms = []
         for share in (rate + effect + shift / 2, rate - shift / 2):
             right = rng.random((families, seeds, items)) < share[:, :, None]

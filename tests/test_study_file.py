@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import tiny
 import yaml
 
 from teachwhy.errors import InputError
+from teachwhy.evals import find_exam
 from teachwhy.study import plan_units, prepare_job, read_study, study_path
+from teachwhy.study.results import shown_items
 
 
 def build(tmp_path, **changes: object):
@@ -84,6 +88,20 @@ def test_several_files_are_read_as_one(tmp_path):
     tiny.write_jsonl(path.parent / "one.jsonl", tiny.tiny_examples()[:2])
     tiny.write_jsonl(path.parent / "two.jsonl", tiny.tiny_examples()[2:])
     assert [example.id for example in read_study(path).examples] == [row["id"] for row in tiny.tiny_examples()]
+
+
+def test_scenarios_may_take_the_place_of_items(tmp_path):
+    contrast = {"arm": "why", "versus": "what", "exam": "next_act", "metric": "pair_accuracy"}
+    changes = {"exams": ["next_act"], "contrasts": [contrast], "exploratory": [], "competence": None, "items": []}
+    study = read_study(build(tmp_path / "a", scenarios={"settings": 2}, **changes))
+    assert (study.items, study.settings.items) == ((), [])
+    cases = find_exam("next_act").cases(study.material)
+    assert len(cases) == 4 * len(study.scenarios.families)
+    assert shown_items(SimpleNamespace(study=study, prepared=SimpleNamespace(cases={"next_act": cases}))) == cases
+    own = read_study(build(tmp_path / "b"))
+    assert shown_items(SimpleNamespace(study=own)) == own.items
+    with pytest.raises(InputError, match="neither `items` nor `scenarios`"):
+        read_study(build(tmp_path / "c", **changes))
 
 
 def test_off_need_not_be_quoted(tmp_path):

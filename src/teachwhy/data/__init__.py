@@ -2,7 +2,7 @@
 
 from .arm_check import ARM_PROPERTIES, as_table, check_arms_against_why, faults
 from .arms import ARMS, Arm, arm, find_arm
-from .checks import check_overlap, check_trained, check_twins, length_table
+from .checks import check_overlap, check_surroundings, check_trained, check_twins, length_table
 from .example import TEXTS_BESIDE, Example, Message, Text, read_examples, short_forms
 from .nested import check_sizes, nested_part
 from .prompt_arms import WITHOUT_WHY
@@ -27,6 +27,7 @@ __all__ = [
     "check_arms_against_why",
     "check_overlap",
     "check_sizes",
+    "check_surroundings",
     "check_trained",
     "check_twins",
     "faults",

@@ -40,7 +40,8 @@ def check_arms_against_why(
 
     rows: arm -> rows. kinds: arm -> kind of arm, whose declaration counts. trained_tokens: arm -> mean of an update.
     marker: what opens the text beside an action; it is not counted.
-    Without an arm of the kind `why` there is nothing to compare with. "words", "reading_ease" and "opening" are means
+    treated: the first arm of the kind `why`, which the others are held against. Without one there is nothing to compare
+    with. "words", "reading_ease" and "opening" are means
     over rows; a property that an arm does not have is None.
     """
     treated = next((name for name in rows if kinds[name] == TREATED), None)
@@ -64,6 +65,7 @@ def check_arms_against_why(
             records.append(
                 {
                     "arm": name,
+                    "treated": treated,
                     "property": measure_name,
                     "value": value,
                     "of_why": of_why,
@@ -126,21 +128,22 @@ def faults(records: Iterable[Mapping[str, Any]]) -> list[str]:
     """A line for each property that moved though its arm does not declare it."""
     return [
         f"{record['arm']}: {ARM_PROPERTIES[record['property']]}: {shown(record['value'])}"
-        + ("" if record["property"] == "told_apart" else f", `{TREATED}` {shown(record['of_why'])}")
+        + ("" if record["property"] == "told_apart" else f", `{record['treated']}` {shown(record['of_why'])}")
         for record in records
         if record["moved"] and not record["may"]
     ]
 
 
 def as_table(records: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[str, str]]]:
-    """Arm -> (value, mark) of every property in the order of ARM_PROPERTIES, that of `why` first.
+    """Arm -> (value, mark) of every property in the order of ARM_PROPERTIES, each treated arm before its others.
 
     mark: `declared` where it moved as the arm declares, `fault` where it should not have, empty where it stayed.
     """
-    table: dict[str, list[tuple[str, str]]] = {TREATED: []} if records else {}
+    table: dict[str, list[tuple[str, str]]] = {}
+    first: dict[str, str] = {}
     for record in records:
-        if record["arm"] == records[0]["arm"]:
-            table[TREATED].append((shown(record["of_why"]), ""))
+        if first.setdefault(record["treated"], record["arm"]) == record["arm"]:
+            table.setdefault(record["treated"], []).append((shown(record["of_why"]), ""))
         mark = "" if not record["moved"] else "declared" if record["may"] else "fault"
         table.setdefault(record["arm"], []).append((shown(record["value"]), mark))
     return table

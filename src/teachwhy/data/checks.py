@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import CheckError
 from ..text import words
+from .example import Example
 from .rows import Row
 
 RUN_OF_WORDS = 8
@@ -50,6 +51,41 @@ def twin_error(first: str, second: str, differing: Sequence[str]) -> CheckError:
         where=f"rows: {', '.join(differing[:MOST_NAMED])}",
         remedy="An arm may change only what stands beside the action.",
     )
+
+
+def check_surroundings(
+    plain: Sequence[Row], varied: Sequence[Row], examples: Iterable[Example], system: str | None
+) -> None:
+    """Prove that two arms of one kind and shape differ in the system prompts alone.
+
+    system: the study's own, for examples without one. Errors (CheckError): names the rows at fault.
+    """
+    by_id = {example.id: example for example in examples}
+    differing = [
+        one.example
+        for one, other in zip(plain, varied, strict=True)
+        if not only_system_differs(one, other, by_id[one.example], system)
+    ]
+    if differing:
+        raise CheckError(
+            "Varied surroundings change more than the system prompt, or this model's template does not show one.",
+            where=f"rows: {', '.join(differing[:MOST_NAMED])}",
+            remedy="Take the arms with varied surroundings out, or use a model whose template has a system prompt.",
+        )
+
+
+def only_system_differs(plain: Row, varied: Row, example: Example, system: str | None) -> bool:
+    """Whether two rows of an example are the same text but for one stretch, which is the two system prompts."""
+    first, second = plain.segments[0].text, varied.segments[0].text
+    if (plain.example, plain.segments[1:]) != (varied.example, varied.segments[1:]):
+        return False
+    own, other = (example.system or system or "").strip(), str(example.varied_system).strip()
+    before, found, after = second.partition(other)
+    if own:
+        return bool(found) and first == before + own + after
+    # Without a system prompt a template writes none, or one of its own: only what follows can be the same.
+    _, opening, turns = after.partition(example.messages[0].content.strip())
+    return bool(opening) and first.endswith(opening + turns)
 
 
 def check_trained(rows_by_arm: Mapping[str, Sequence[Row]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -40,7 +40,9 @@ class Example(BaseModel):
     id: Text = Field(description="Unique in the study.")
     principle: str = Field("", description="Id of the policy's principle that decides the case.")
     domain: str = Field("", description="The field of life or work the case is from.")
+    shape: Text | None = Field(None, description="The form the lesson takes; an arm may read one shape alone.")
     system: str | None = Field(None, description="System prompt; without it the study's own is used.")
+    varied_system: Text | None = Field(None, description="What stands as system prompt in varied surroundings.")
     tools: list[dict[str, Any]] | None = Field(None, description="Tool definitions, JSON schema.")
     messages: list[Message] = Field(min_length=1, description="The conversation up to the response.")
     decision: str | None = Field(None, description="One word for what is decided, such as help or decline.")
@@ -57,6 +59,16 @@ class Example(BaseModel):
     def accept_short_forms(cls, values: Any) -> Any:
         """`prompt` is short for one user message, `rule` is another name for `principle`."""
         return short_forms(values)
+
+    @model_validator(mode="after")
+    def leave_the_system_prompt_free(self) -> Self:
+        if self.varied_system and self.messages[0].role == "system":
+            raise ValueError("`varied_system` takes the place of `system`; take the system message out of `messages`")
+        return self
+
+    def in_varied_surroundings(self) -> Example:
+        """The same example with another system prompt around it. Needs `varied_system`."""
+        return self.model_copy(update={"system": self.varied_system})
 
 
 def short_forms(values: Any) -> Any:

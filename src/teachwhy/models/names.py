@@ -8,7 +8,7 @@ API_PREFIX, HUB_PREFIX, BUNDLED_PREFIX = "inspect:", "hub:", "bundled:"
 # Inspect's own providers of models behind an API or a local server. Some are organisations at Hugging Face as well.
 PROVIDERS = (
     *("anthropic", "azureai", "bedrock", "cloudflare", "deepseek", "fireworks", "google", "grok", "groq"),
-    *("hf-inference-providers", "litellm-proxy", "meta", "mistral", "mockllm", "moonshot", "ollama", "openai"),
+    *("hf-inference-providers", "litellm-proxy", "meta", "mistral", "moonshot", "ollama", "openai"),
     *("openai-api", "openrouter", "perplexity", "sagemaker", "sambanova", "sglang", "together", "vllm"),
 )
 

@@ -17,6 +17,7 @@ from .markdown import bullets, code, fenced, inline, lines, one_line, plain, tab
 from .methods import methods
 from .page import drawings, fingerprints, matching
 from .prompts import prompts_view
+from .unmatched import apart
 from .wording import BY_CHOICE, MINUS, NONE, Record, bracket, p_value, share, signed, subset_label
 
 # A spreadsheet takes a text that begins so for a formula (OWASP, "CSV Injection").
@@ -83,18 +84,18 @@ def contrasts(results: Record) -> list[str]:
         found = [contrast for contrast in results["contrasts"] if contrast["declared"] is declared]
         if found:
             said = [inline(" ".join(registered.sentences(results)))] if declared else []
-            blocks += [f"### {title}", *filter(None, said), contrast_table(found)]
+            blocks += [f"### {title}", *filter(None, said), contrast_table(found, results)]
     return blocks if len(blocks) > 2 else []
 
 
-def contrast_table(found: Sequence[Record]) -> str:
+def contrast_table(found: Sequence[Record], results: Record) -> str:
     heads = ("contrast", "measured on", "interval covers", "estimate", "interval", "p", "Holm p", "sign-flip p")
     counted = ("items", "families", "seeds", "unscored")
     rows = [
         [
             f"{code(contrast['arm'])} {MINUS} {code(contrast['versus'])}",
             measured_on(contrast),
-            inline("; ".join(part for part in (contrast["covers"], contrast["note"]) if part)),
+            inline("; ".join(filter(None, (contrast["covers"], contrast["note"], unmatched(contrast, results))))),
             signed(contrast["estimate"]),
             bracket(contrast["low"], contrast["high"]),
             *(p_value(contrast[key]) for key in ("p", "p_adjusted", "p_sign_flip")),
@@ -104,6 +105,11 @@ def contrast_table(found: Sequence[Record]) -> str:
         for contrast in found
     ]
     return table([*heads, *counted, "bounds"], rows, text=3)
+
+
+def unmatched(contrast: Record, results: Record) -> str:
+    found = apart(contrast, results)
+    return f"no twins, not matched: {', '.join(found)}" if found else ""
 
 
 def measured_on(record: Record) -> str:

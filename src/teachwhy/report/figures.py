@@ -10,6 +10,7 @@ from typing import Any
 from .drawing import ACCENT, FAINT, INK, NARROW, SOFT, WIDE, Canvas, Drawing
 from .wording import level_text, signed
 
+LETTER = 7  # pixels of a letter of a label, about
 SHARES, SHARE_LABELS = (0, 0.25, 0.5, 0.75, 1), ("0", ".25", ".50", ".75", "1")
 
 
@@ -73,7 +74,10 @@ def draw(name: str, panels: Sequence[Panel], axis: Axis, *, title: str = "", lev
 def layout_of(panels: Sequence[Panel], width: int) -> Layout:
     detailed = any(row.detail for panel in panels for row in panel.rows)
     if width == WIDE:
-        return Layout(WIDE, left=196, right=128, row=38 if detailed else 32, strip=0)
+        longest = max((len(row.label) for panel in panels for row in panel.rows), default=0)
+        return Layout(
+            WIDE, left=min(290, max(196, LETTER * longest + 12)), right=128, row=38 if detailed else 32, strip=0
+        )
     return Layout(NARROW, left=16, right=16, row=72 if detailed else 58, strip=36 if detailed else 22)
 
 
@@ -174,7 +178,10 @@ def write_row(figure: Any, row: Row, layout: Layout, top: float, height: int) ->
     write(0, first, row.label, "left", fontsize=12.5)
     if row.detail:
         write(0, first + 14, row.detail, "left", fontsize=11, color=SOFT)
-    number = top + 16 if layout.narrow else top + layout.row * (0.34 if row.families else 0.42) + 4
+    number = top + layout.row * (0.34 if row.families else 0.42) + 4
+    if layout.narrow:  # beside the label, or below it where that leaves no room
+        room = LETTER * (len(row.label) + len(row.text)) < layout.width
+        number = first if room or not row.detail else first + 14
     write(layout.width, number, row.text, "right", fontsize=12)
 
 

@@ -52,7 +52,7 @@ def headline(results: Record) -> Headline | None:
     state, finding = found(main, declared, results)
     settled = state in ("better", "worse", "explained otherwise")
     points = [
-        *(rival_points(main, results) if state in ("better", "explained otherwise") else []),
+        *(rival_points(main, results) if rivals_matter(state, main, results) else []),
         *(distance_points(main, results) if settled else []),
         *(cost_points(results) if state not in ("nothing compared", "not claimed") else []),
         *care(main, results),
@@ -79,7 +79,8 @@ def found(main: Record, declared: Sequence[Record], results: Record) -> tuple[st
         )
     shown, _ = wording.find(main, results)
     if not shown and (nowhere := wording.says_nothing(main, results)):
-        return "at chance", f"Nothing can be said about reasons: `{arm}` and `{versus}` are both {nowhere} {measured}."
+        about = "" if one_kind(main, results) else " about reasons"
+        return "at chance", f"Nothing can be said{about}: `{arm}` and `{versus}` are both {nowhere} {measured}."
     if not shown and wording.alike(main):
         return "alike", (
             f"`{arm}` and `{versus}` are alike {measured}, to within {share(main['margin'])}: {number(main)}."
@@ -91,7 +92,18 @@ def found(main: Record, declared: Sequence[Record], results: Record) -> tuple[st
     beaten = [other["versus"] for other in declared if same_measure(main, other) and gains(other, results)]
     verb = "scores higher" if main["higher_is_better"] is None else "does better"
     sentence = f"`{arm}` {verb} than {listed_names(beaten)} {measured}: {number(main)} over `{versus}`."
-    return ("explained otherwise" if unbeaten(main, results) else "better"), sentence
+    explained = not one_kind(main, results) and unbeaten(main, results)
+    return ("explained otherwise" if explained else "better"), sentence
+
+
+def one_kind(contrast: Record, results: Record) -> bool:
+    """Whether both arms write the same beside their actions: what differs is what they read, and not a reason."""
+    kinds = {arm["name"]: arm["kind"] for arm in results["arms"]}
+    return bool(kinds[contrast["arm"]] == kinds[contrast["versus"]])
+
+
+def rivals_matter(state: str, main: Record, results: Record) -> bool:
+    return state in ("better", "explained otherwise") and not one_kind(main, results)
 
 
 def gained(contrast: Record) -> bool:

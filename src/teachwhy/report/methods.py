@@ -7,6 +7,7 @@ from typing import Any
 
 from .asked import asked_through, sampling
 from .registered import sentences
+from .unmatched import twin_groups
 from .wording import MINUS, Record, format_label, level_text, share, subset_label
 
 SHORT_HASH = 12
@@ -97,14 +98,18 @@ def examples(results: Record) -> str:
 
 
 def twins(results: Record) -> str:
-    """Whether the arms were trained on the same examples, as the check before training found."""
-    found = fact(results, "checks", "twins") or {}
-    if not found.get("held") or len(found.get("arms", ())) < 2:
+    """Which arms were trained on the same examples, as the check before training found."""
+    held = bool(fact(results, "checks", "twins", "held"))
+    groups = [group for group in twin_groups(results) if len(group["arms"]) > 1]
+    if not held or not groups:
         return ""
-    return (
-        f"{names(found['arms'])} are twins: the same {found['rows']:,} examples in the same order, with prompt, action "
-        f"and turn end alike to the letter, so that they differ only in what stands beside the action."
+    parts = [f"{names(group['arms'])} are twins: the same {group['rows']:,} examples" for group in groups]
+    sentence = (
+        f"{'; '.join(parts)} in the same order, with prompt, action and turn end alike to the letter, so that they "
+        "differ only in what stands beside the action."
     )
+    across = " Arms of different groups are no twins: they are matched in updates alone."
+    return sentence + (across if len(twin_groups(results)) > 1 else "")
 
 
 def places(results: Record) -> str:

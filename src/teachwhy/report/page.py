@@ -27,6 +27,7 @@ from .sections import (
     ladder_view,
     panels_alt,
 )
+from .unmatched import apart, twin_groups
 from .unseen import visible
 from .wording import BY_CHOICE, Measure, Record, contrast_name, share, signed, subset_label
 
@@ -72,7 +73,7 @@ def page_environment() -> Any:
         "scope": wording.scope,
         "code": code,
     }
-    environment.globals["wording"] = wording
+    environment.globals |= {"wording": wording, "apart": apart}
     return environment
 
 
@@ -103,6 +104,7 @@ def view(results: Record, timings: Record) -> dict[str, Any]:
         "competence": competence_view(results, drawn),
         "examples": example_groups(results),
         "arms": arm_index(results),
+        "twin_groups": twin_groups(results),
         "lengths": length_table(results["checks"]),
         "matching": matching(results["checks"], full["training"]),
         "against_why": as_table(results["checks"]["against_why"]),

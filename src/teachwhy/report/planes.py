@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from .drawing import ACCENT, FAINT, INK, SOFT, WIDE, Canvas, Drawing
 from .figures import SHARE_LABELS, SHARES
 
 MARKS = (("o", "-"), ("s", "--"), ("^", "-."), ("D", ":"), ("v", "-"), ("x", "--"))  # of lines, by shape and dash
+DIGIT = 7  # pixels of a digit of a label, about
 LEFT, ABOVE, BELOW = 32, 26, 44  # room around a plane for the numbers and words of its axes, in pixels
 
 
@@ -124,7 +126,7 @@ def lines_canvas(lines: Sequence[Line], across: str, up: str, sizes: Sequence[fl
             axes.spines[side].set_visible(False)
         for side in ("left", "bottom"):
             axes.spines[side].set_color(FAINT)
-        axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes], fontsize=11)
+        axes.set_xticks(sizes, tick_labels(sizes, width - left - right), fontsize=11)
         axes.set_xticks([], minor=True)
         axes.tick_params(color=FAINT, labelcolor=INK, labelsize=11)
         for place, line in enumerate(lines):
@@ -134,3 +136,16 @@ def lines_canvas(lines: Sequence[Line], across: str, up: str, sizes: Sequence[fl
         name_axes(figure, across, up, left / width, top, bottom, height)
 
     return Canvas(width, ABOVE + body + BELOW, paint)
+
+
+def tick_labels(sizes: Sequence[float], width: int) -> list[str]:
+    """Sizes as labels on a logarithmic axis of so many pixels; one that would run into the label before it is empty."""
+    across = math.log(sizes[-1] / sizes[0]) or 1.0
+    labels, end = [], -math.inf
+    for size in sizes:
+        label = f"{size:,.0f}"
+        middle, half = 0.9 * width * math.log(size / sizes[0]) / across, DIGIT / 2 * len(label)
+        fits = middle - half > end + DIGIT
+        labels.append(label if fits else "")
+        end = middle + half if fits else end
+    return labels

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..stats import MINIMUM_FAMILIES
 from . import figures, wording
 from .drawing import Drawing
 from .figures import Panel, Row, draw
@@ -77,7 +78,8 @@ def says(declared: Record, results: Record) -> str:
     if declared["estimate"] is None:
         return "nothing to compare"
     if declared["low"] is None:
-        return wording.why_no_interval(declared)
+        enough = declared["families"] >= MINIMUM_FAMILIES
+        return "the same in every family" if enough else wording.why_no_interval(declared)
     if not wording.find(declared, results)[0]:
         return "no difference shown"
     up = declared["estimate"] > 0

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..evals import DISTANCES
 from .asked import asked_through
+from .unmatched import not_matched
 
 NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -282,7 +283,7 @@ def compared(contrast: Record, results: Record) -> list[str]:
 
 
 def cautions(contrast: Record, results: Record, shown: bool) -> list[str]:
-    """What weakens this contrast in particular: arms below the floor, and unscored answers."""
+    """What weakens this contrast in particular: arms below the floor or no twins, and unscored answers."""
     sentences = []
     if found := below_floor(contrast, results):
         below = ", ".join(f"`{record['arm']}` ({subset_label(record['subset'])})" for record in found)
@@ -290,6 +291,8 @@ def cautions(contrast: Record, results: Record, shown: bool) -> list[str]:
     if unfinished := unfinished_arms(contrast, results):
         states = ", ".join(f"`{arm['name']}` ({arm['state']})" for arm in unfinished)
         sentences.append(f"Not all seeds are in: {states}.")
+    if unmatched := not_matched(contrast, results):
+        sentences.append(unmatched)
     unlike = {record["property"].replace("_", " ") for record in unlike_why(contrast, results)}
     if unlike:
         sentences.append(
@@ -351,13 +354,14 @@ def near(side: Record, chance: float) -> bool:
 
 
 def unlike_why(contrast: Record, results: Record) -> list[Record]:
-    """What the arm check found moved between the arms of a contrast with `why` though it should not have."""
-    kinds = {arm["name"]: arm["kind"] for arm in results["arms"]}
+    """What the arm check found moved between the two arms of a contrast though it should not have."""
     named = (contrast["arm"], contrast["versus"])
-    if "why" not in [kinds[name] for name in named]:
-        return []
-    found = [record for record in results["checks"]["against_why"] if record["moved"] and not record["may"]]
-    return [record for record in found if record["arm"] in named]
+    first = next((arm["name"] for arm in results["arms"] if arm["kind"] == "why"), None)
+    return [
+        record
+        for record in results["checks"]["against_why"]
+        if record["moved"] and not record["may"] and record["arm"] in named and record.get("treated", first) in named
+    ]
 
 
 # Warnings

@@ -73,7 +73,8 @@ def power(
             remedy=f"Plan at least {MINIMUM_FAMILIES} families.",
         )
     rng = np.random.default_rng(draw_seed)
-    fitted = two_way.fit(simulate(effect, components, families, seeds, items_per_family, draws, rng, rate))
+    cells, least = simulate_with_floor(effect, components, families, seeds, items_per_family, draws, rng, rate)
+    fitted = two_way.fit(cells, least)
     found = (two_way.p_values(fitted) < 1 - level) & (np.sign(fitted.mean) == np.sign(effect))
     return float(found.mean())
 
@@ -130,6 +131,23 @@ def simulate(
     of items already, as the components of a finished contrast do; items_per_family then plays no part.
     Raises InputError below two families, one seed, item or draw, for a negative variance or a rate outside [0, 1].
     """
+    return simulate_with_floor(effect, components, families, seeds, items_per_family, draws, rng, rate)[0]
+
+
+def simulate_with_floor(
+    effect: float,
+    components: VarianceComponents,
+    families: int,
+    seeds: int,
+    items_per_family: int,
+    draws: int,
+    rng: np.random.Generator,
+    rate: float | None,
+) -> tuple[Numbers, Numbers | float]:
+    """The cells of `simulate`, and the variance that items alone leave in each study's mean, shape (draws,).
+
+    The latter is 0 with rate None, where the noise of items is in the cells and cannot be told apart.
+    """
     _check_size(families, seeds, items_per_family, draws)
     _check_noise(components, rate)
     noise = (
@@ -138,10 +156,25 @@ def simulate(
         + rng.normal(0.0, np.sqrt(components.residual), (draws, families, seeds))
     )
     if rate is None:
-        return effect + noise
-    treated = rng.binomial(items_per_family, np.clip(rate + effect + noise / 2, 0.0, 1.0))
-    control = rng.binomial(items_per_family, np.clip(rate - noise / 2, 0.0, 1.0))
-    return (treated - control) / items_per_family
+        return effect + noise, 0.0
+    treated = rng.binomial(items_per_family, np.clip(rate + effect + noise / 2, 0.0, 1.0)).astype(np.float64)
+    control = rng.binomial(items_per_family, np.clip(rate - noise / 2, 0.0, 1.0)).astype(np.float64)
+    counts = np.full((families, seeds), float(items_per_family))
+    least = two_way.from_items(_item_variance(treated, control, items_per_family), counts)
+    return (treated - control) / items_per_family, least
+
+
+def _item_variance(treated: Numbers, control: Numbers, items: int) -> Numbers:
+    """What `two_way.item_variance` finds in the mean of all ways to pair the right and wrong items of each cell.
+
+    treated, control: right items, shape (draws, families, seeds). Which of them meet which is not drawn.
+    """
+    ours, theirs = treated / items, control / items
+    unequal = ours * (1 - theirs) + theirs * (1 - ours)
+    mean = (ours - theirs).mean(axis=(-2, -1))
+    spread = unequal.mean(axis=(-2, -1)) - mean**2
+    farthest = (1 + np.abs(mean)) ** 2 / unequal[0].size / items
+    return np.where(spread > two_way.ROUNDING, spread + farthest, 0.0)
 
 
 def _called(fitted: two_way.Fit, level: float) -> float:

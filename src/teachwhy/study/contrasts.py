@@ -11,6 +11,7 @@ from ..data import WITHOUT_WHY, find_arm
 from ..evals import DISTANCES, Item, Metric, Score, find_exam
 from ..models import is_api
 from ..stats import Contrast, Observation, adjust, contrast, interval, share_of_gain
+from .arm_setting import ArmSetting
 from .study_file import ContrastSetting, Study, in_subset
 
 Scores = Mapping[tuple[str, str], Sequence[tuple[int | None, Score]]]
@@ -155,7 +156,7 @@ def chosen_comparisons(study: Study, items: Mapping[str, Item]) -> Iterator[tupl
         for rung in arms_of_kinds(study, rungs):
             if rung != foot:
                 yield "ladder", against(rung, foot)
-    for setting in study.settings.arms:
+    for setting in comparable_arms(study):
         if setting.name != first.arm:
             yield "control", against(first.arm, setting.name)
     for distance in distances_of(first, items):
@@ -208,7 +209,17 @@ def arms_of_kinds(study: Study, kinds: Sequence[str]) -> list[str]:
 
 
 def arm_of_kind(study: Study, kind: str) -> str | None:
-    return next((setting.name for setting in study.settings.arms if setting.arm == kind), None)
+    return next((setting.name for setting in comparable_arms(study) if setting.arm == kind), None)
+
+
+def comparable_arms(study: Study) -> list[ArmSetting]:
+    """The arms of full size, without twins of another shape or other surroundings than the treated arm has."""
+    treated = study.arm(study.settings.contrasts[0].arm) if study.settings.contrasts else study.settings.arms[0]
+    return [
+        setting
+        for setting in study.settings.arms
+        if not (treated.twin and setting.twin) or setting.reads == treated.reads
+    ]
 
 
 def distances_of(contrast: ContrastSetting, items: Mapping[str, Item]) -> list[str]:

@@ -9,7 +9,8 @@ from typing import Any
 from ..evals import find_exam
 from ..stats import Observation, Point, contrast, interval, tokens_at
 from ..text import canonical
-from .study_file import ArmSetting, ContrastSetting, Study
+from .arm_setting import ArmSetting
+from .study_file import ContrastSetting, Study
 
 # The scores of an arm on what a contrast measures, and on the items it measures it on.
 Observe = Callable[[str, ContrastSetting], list[Observation]]
@@ -116,7 +117,7 @@ def point(
             by_seed.setdefault(one.seed, []).append(one.value)
     return {
         "arm": setting.name,
-        "examples": setting.examples or study.full_size,
+        "examples": len(study.pool(setting)),
         **{spent: round(mean([record[spent] for record in mine])) for spent in SPENT},
         **{field: getattr(own, field) for field in ("estimate", "low", "high", "covers")},
         "per_seed": {str(seed): mean(values) for seed, values in by_seed.items()},

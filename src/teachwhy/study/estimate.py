@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..errors import ModelError
 from ..evals import Request, find_exam
 from ..models import ApiModel, Price, Reply
 from .behind_api import askable
@@ -90,6 +91,15 @@ def piles(job: Job, units: Sequence[Unit]) -> list[Pile]:
     return found
 
 
+def silent(job: Job, reply: Reply) -> ModelError:
+    """Nothing was heard of a model, so nothing is begun."""
+    return ModelError(
+        f"The model {job.source.folder!r} did not answer once: {reply.cause}.",
+        where=reply.detail,
+        remedy="Ask again later; or check the base URL and the network; or raise the budget.",
+    )
+
+
 def estimate(job: Job, units: Sequence[Unit]) -> Estimate:
     """Ask the first request of every arm and exam, which the run will not ask again, and reckon the rest from it.
 
@@ -99,10 +109,13 @@ def estimate(job: Job, units: Sequence[Unit]) -> Estimate:
     job.purse.spent = journal.cost(job.purse.price)
     model = ApiModel(job.source.name, job.asking, job.purse)
     every = piles(job, units)
-    heard: list[tuple[str, Reply]] = []
+    asked: list[tuple[str, Reply]] = []
     for pile in every:
         said = put_to_api(model, journal, pile.asked, pile.requests[:1], pile.prompts[:1], lambda done, total: None)
-        heard += [(pile.prompts[0], one.reply) for one in said if one.reply.came]
+        asked += [(prompt, one.reply) for prompt, one in zip(pile.prompts, said, strict=False)]
+    heard = [(prompt, reply) for prompt, reply in asked if reply.came]
+    if asked and not heard:
+        raise silent(job, asked[0][1])
     counted = any(reply.tokens_in for _, reply in heard)
     read = [reply.tokens_in if counted else len(prompt) / 4 for prompt, reply in heard]
     wrote = [reply.tokens_out if counted else len(reply.text) / 4 for _, reply in heard]

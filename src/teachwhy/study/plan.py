@@ -13,8 +13,9 @@ from ..errors import unknown_name
 from ..evals import Item, find_exam
 from ..models import ModelSource
 from ..text import fingerprint
+from .arm_setting import ArmSetting
 from .folder import read_json
-from .study_file import ArmSetting, Study
+from .study_file import Study
 
 PACKAGES = ("teachwhy", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "inspect_ai")
 
@@ -92,7 +93,7 @@ def study_stamp(study: Study, source: ModelSource, judge: ModelSource) -> dict[s
     return {
         "name": study.settings.name,
         "settings": settings,
-        "arms": {setting.name: setting.model_dump() for setting in study.settings.arms},
+        "arms": {setting.name: setting.record() for setting in study.settings.arms},
         "model": source.fingerprint,
         "judge": judge.fingerprint,
         "policy": fingerprint([principle.record() for principle in study.policy.principles]),

@@ -16,6 +16,7 @@ from ..data import (
     Writing,
     check_arms_against_why,
     check_overlap,
+    check_surroundings,
     check_trained,
     check_twins,
     find_arm,
@@ -27,9 +28,10 @@ from ..models import Chat, ChatFormat
 from ..text import fingerprint, words
 from ..train.settings import count_updates, plan_batches
 from ..train.tokens import TokenRow, tokenize_rows
+from .arm_setting import ArmSetting, twin_groups
 from .folder import write_json, write_jsonl
 from .noise import Again, asked_again
-from .study_file import ArmSetting, Study
+from .study_file import Study
 
 ASKING_ON = 100  # tokens of a follow-up question beside what it quotes
 
@@ -39,8 +41,8 @@ class Prepared:
     """rows, token_rows: arm -> rows in the order of the examples. prompts: arm -> case id -> rendered conversation.
 
     cases: exam -> what it asks: the items, or what it makes of them. batch: arm -> rows in an update. updates: arm ->
-    updates, alike but for arms of smaller size. twins: the arms that rule 1 of the design binds, of every size. again:
-    what is to be asked again, for the noise of sampling and judging.
+    updates, alike but for arms of smaller size. settled: the twin arms whose updates follow from their own rows and the
+    recipe. again: what is to be asked again, for the noise of sampling and judging.
     """
 
     rows: Mapping[str, Sequence[Row]]
@@ -50,13 +52,13 @@ class Prepared:
     checks: Mapping[str, Any]
     batch: Mapping[str, int]
     updates: Mapping[str, int]
-    twins: Sequence[str]
+    settled: Sequence[str]
     again: Again | None = None
 
     def rows_hash(self, arm: str) -> str:
-        """Of the rows as tokens; for an arm that is no twin also of how many of them an update holds."""
+        """Of the rows as tokens; where they do not settle it, also of updates and how many rows each holds."""
         rows = [[list(row.ids), list(row.weights)] for row in self.token_rows[arm]]
-        return fingerprint(rows if arm in self.twins else [rows, self.batch[arm], self.updates[arm]])
+        return fingerprint(rows if arm in self.settled else [rows, self.batch[arm], self.updates[arm]])
 
     def batches(self, arm: str, seed: int) -> list[list[int]]:
         """Row indices of every update of an arm's training."""
@@ -78,16 +80,17 @@ def prepare(
     check_examples(study, trained)
     rows = {setting.name: rows_of(study, chat, setting) for setting in trained}
     check_trained(rows)
-    twins = [setting.name for setting in trained if find_arm(setting.arm).reads == "twins"]
+    groups = twin_groups(trained)
     overlap = check_overlap(taught_texts(study), examined_texts(study))
     check_overlap(
         texts_beside(study), {f"reason of item {item.id}": item.reason for item in study.items if item.reason}
     )
+    check_overlap(texts_beside(study) | actions(study), scenario_texts(study))
     train = study.settings.train
     token_rows = {
         name: tokenize_rows(arm_rows, chat, context or 0, name, train.action_share) for name, arm_rows in rows.items()
     }
-    first = token_rows[twins[0]] if twins else next(iter(token_rows.values()), ())
+    first = token_rows[groups[0][0].name] if groups else next(iter(token_rows.values()), ())
     updates = {
         setting.name: count_updates(setting.examples or len(first), batch=train.batch, epochs=train.epochs)
         for setting in trained
@@ -101,24 +104,61 @@ def prepare(
     check_judge_fit(study, judge_chat, cases, judge_context)
     full = [setting.name for setting in trained if setting.examples is None]
     checks = {
-        "twins": check_twins({name: rows[name] for name in full if name in twins}),
-        "sizes": size_checks(study, rows, token_rows, updates),
-        "not_twins": {name: {"rows_an_update": batch[name]} for name in full if name not in twins},
+        "twins": twin_checks(study, groups, rows),
+        "sizes": size_checks(groups, rows, token_rows, updates),
+        "not_twins": {setting.name: {"rows_an_update": batch[setting.name]} for setting in trained if not setting.twin},
+        "updates": {name: updates[name] for name in full},
         "overlap": overlap | {"left_out": list(study.settings.shared)},
         "lengths": length_table({name: rows[name] for name in full}),
-        "against_why": check_arms_against_why(
-            {name: rows[name] for name in full},
-            {setting.name: setting.arm for setting in trained},
-            study.examples,
-            {name: round(batch[name] * trained_tokens_a_row(token_rows[name]), 1) for name in full},
-            study.settings.format.reason_marker,
-        ),
+        "against_why": [
+            record
+            for names in compared_with_why(trained)
+            for record in check_arms_against_why(
+                {name: rows[name] for name in names},
+                {setting.name: setting.arm for setting in trained},
+                study.examples,
+                {name: round(batch[name] * trained_tokens_a_row(token_rows[name]), 1) for name in names},
+                study.settings.format.reason_marker,
+            )
+        ],
         "tokens": {name: token_table(token_rows[name]) for name in full},
         "prompts": prompt_lengths(study, chat),
         "template_hash": chat.template_hash,
         "own_system_prompt": own_system_prompt(study, chat),
     }
-    return Prepared(rows, token_rows, prompts, cases, checks, batch, updates, twins, asked_again(study, cases))
+    settled = [
+        setting.name
+        for group in groups
+        for setting in group
+        if updates[setting.name] == count_updates(len(rows[setting.name]), batch=train.batch, epochs=train.epochs)
+    ]
+    return Prepared(rows, token_rows, prompts, cases, checks, batch, updates, settled, asked_again(study, cases))
+
+
+def twin_checks(
+    study: Study, groups: Sequence[Sequence[ArmSetting]], rows: Mapping[str, Sequence[Row]]
+) -> dict[str, Any]:
+    """Prove that the arms of full size are twins of those that read the same, and that surroundings change no more.
+
+    rows: of an arm; of the largest group where arms read different shapes. groups: which arms are twins of one another.
+    """
+    full = [group for group in groups if group[0].examples is None]
+    records = []
+    for group in full:
+        held = check_twins({setting.name: rows[setting.name] for setting in group})
+        shape, surroundings = group[0].reads
+        records.append({"shape": shape, "surroundings": surroundings, "arms": held["arms"], "rows": held["rows"]})
+    arms = [setting for group in full for setting in group]
+    for varied in arms:
+        for plain in arms:
+            if plain.model_copy(update={"name": varied.name, "surroundings": "varied"}) == varied != plain:
+                check_surroundings(rows[plain.name], rows[varied.name], study.examples, study.settings.system)
+    return {
+        "arms": [setting.name for setting in arms],
+        "rows": max((record["rows"] for record in records), default=0),
+        "held": True,
+        "groups": records,
+    }
 
 
 def check_examples(study: Study, trained: Sequence[ArmSetting]) -> None:
@@ -132,21 +172,42 @@ def check_examples(study: Study, trained: Sequence[ArmSetting]) -> None:
 
 
 def size_checks(
-    study: Study,
+    groups: Sequence[Sequence[ArmSetting]],
     rows: Mapping[str, Sequence[Row]],
     token_rows: Mapping[str, Sequence[TokenRow]],
     updates: Mapping[str, int],
 ) -> dict[str, dict[str, Any]]:
     """Size -> the twin check of its arms, their updates and their tokens."""
-    checks = {}
-    for size in dict.fromkeys(setting.examples for setting in study.sized):
-        names = [setting.name for setting in study.sized if setting.examples == size]
-        checks[str(size)] = {
-            **check_twins({name: rows[name] for name in names}),
+    checks: dict[str, dict[str, Any]] = {}
+    for group in groups:
+        names = [setting.name for setting in group]
+        if group[0].examples is None:
+            continue
+        held = check_twins({name: rows[name] for name in names})
+        found = {
+            **held,
             "updates": updates[names[0]],
             "tokens": {name: token_table(token_rows[name]) for name in names},
         }
+        size = checks.setdefault(str(group[0].examples), found)
+        if size is not found:  # arms of another shape or other surroundings, at this size too
+            size["arms"] += found["arms"]
+            size["tokens"] |= found["tokens"]
     return checks
+
+
+def compared_with_why(trained: Sequence[ArmSetting]) -> list[list[str]]:
+    """The names of full-size arms that the arm check holds against one `why`: those that read what it reads.
+
+    Arms that are no twins join those that read as they do, or else the first of all.
+    """
+    full = [setting for setting in trained if setting.examples is None]
+    groups = twin_groups(full)
+    with_why = [group for group in groups if any(setting.arm == "why" for setting in group)]
+    for setting in full:
+        if not setting.twin and with_why:
+            next((group for group in with_why if group[0].reads == setting.reads), with_why[0]).append(setting)
+    return [[setting.name for setting in full if setting in group] for group in with_why]
 
 
 def rows_of(study: Study, chat: ChatFormat, setting: ArmSetting) -> list[Row]:
@@ -160,7 +221,7 @@ def rows_an_update(
     batch, other = study.settings.train.batch, find_arm(setting.arm).as_long_as
     if other is None:
         return batch
-    longer = rows_of(study, chat, ArmSetting(name=other, arm=other))
+    longer = rows_of(study, chat, setting.model_copy(update={"name": other, "arm": other}))
     wanted = trained_tokens_a_row(tokenize_rows(longer, chat, context, other))
     return max(1, round(batch * wanted / trained_tokens_a_row(token_rows[setting.name])))
 
@@ -212,7 +273,12 @@ def taught_texts(study: Study) -> dict[str, str]:
             texts[f"policy {principle.id}"] = f"{principle.rule} {principle.why} {principle.boundaries}"
             others = {"neutral text": principle.neutral, "further rules": principle.more}
             texts |= {f"{name} of policy {principle.id}": text for name, text in others.items() if text}
-    return with_system(study, texts, taught, "example")
+    varied = {
+        f"varied system prompt of example {example.id}": example.varied_system
+        for example in taught
+        if example.varied_system
+    }
+    return with_system(study, texts, taught, "example") | varied
 
 
 def texts_beside(study: Study) -> dict[str, str]:
@@ -225,12 +291,20 @@ def texts_beside(study: Study) -> dict[str, str]:
     }
 
 
+def actions(study: Study) -> dict[str, str]:
+    """What is taught to be done, by name. Items may have the same actions; the acts of a scenario are its own."""
+    return {f"action of example {example.id}": example.action for example in (*study.examples, *study.generic)}
+
+
 def examined_texts(study: Study) -> dict[str, str]:
     asked = (*study.items, *study.prompts, *study.questions)
     texts = {f"item {item.id}": situation(item) for item in asked}
-    for scenario in study.scenarios.families if study.scenarios else ():
-        texts[f"scenario {scenario.family}"] = "\n".join(scenario.texts())
-    return with_system(study, texts, asked, "item")
+    return with_system(study, texts | scenario_texts(study), asked, "item")
+
+
+def scenario_texts(study: Study) -> dict[str, str]:
+    families = study.scenarios.families if study.scenarios else ()
+    return {f"scenario {scenario.family}": "\n".join(scenario.texts()) for scenario in families}
 
 
 def situation(case: Example | Item) -> str:

@@ -15,9 +15,10 @@ from ..data import validated
 from ..errors import InputError, Place
 from ..models import ModelSource
 from ..text import fingerprint, read_text
+from .arm_setting import Strict
 from .history import Begun
 from .plan import study_stamp
-from .study_file import Strict, Study
+from .study_file import Study
 
 FILE = "registration.json"
 # Files are held by their content, contrasts with their level and margin; prose and exploratory looks bind nobody.

@@ -11,6 +11,7 @@ from ..evals import Answer, Exam, ExamFormat, Item, Score, as_record, find_exam
 from ..report import Sitting
 from ..report.findings import SCHEMA_VERSION, example_answers
 from ..stats import Observation, interval
+from .arm_setting import ArmSetting
 from .behind_api import behind_api, measured, shown_metrics
 from .contrasts import Scores, all_comparisons, all_contrasts, all_shares, observations, observed
 from .curves import all_curves, token_savings
@@ -19,7 +20,7 @@ from .history import read_begun
 from .noise import noise_record, numbered, read_answers
 from .plan import Unit, plan_units, study_stamp
 from .register import entries_of, frozen_facts, registration_state
-from .study_file import ArmSetting, CompetenceSetting, Study
+from .study_file import CompetenceSetting, Study
 from .unit import Job
 
 Answers = Mapping[tuple[str, int | None], Sequence[Answer]]
@@ -41,6 +42,7 @@ def collect(job: Job, failures: Mapping[str, str]) -> tuple[dict[str, Any], list
     if behind_api(study):
         metrics, sections = shown_metrics(metrics, sections, scores)
     rates = all_rates(study, scores, cases)
+    shown = shown_items(job)
     training = [training_record(job, unit) for unit in done if unit.trained]
     curves = all_curves(study, lambda arm, one: observed(arm, one, scores, cases), training)
     results = {
@@ -77,10 +79,19 @@ def collect(job: Job, failures: Mapping[str, str]) -> tuple[dict[str, Any], list
         "metrics": metrics,
         "sections": sections,
         "asked": [record for unit in done for record in asked_records(job, unit)],
-        "answers": example_answers(study.items, [arm.name for arm in study.settings.arms], answers, read),
-        "counts": {"examples": len(study.examples), "items": len(study.items), "principles": len(study.policy.ids)},
+        "answers": example_answers(shown, [arm.name for arm in study.settings.arms], answers, read),
+        "counts": {
+            "examples": len(study.examples),
+            "items": len(shown),
+            "principles": len(study.policy.ids),
+        },
     }
     return results, sittings
+
+
+def shown_items(job: Job) -> Sequence[Item]:
+    """The study's own items; where it has none, what its first exam asks."""
+    return job.study.items or job.prepared.cases[job.study.settings.exams[0]]
 
 
 def asks_on(study: Study) -> bool:
@@ -252,11 +263,13 @@ def arm_record(
     return {
         "name": setting.name,
         "kind": setting.arm,
-        "summary": kind.summary,
+        "summary": setting.summary,
         "trained": kind.trained,
         "reason": study.exam_format(setting).place if kind.reasons else None,
         "seed_offset": setting.seed_offset,
         "size": setting.examples,
+        "shape": setting.shape,
+        "surroundings": setting.surroundings,
         "state": state,
         "seeds": [unit.seed for unit in finished],
         "failures": failed,

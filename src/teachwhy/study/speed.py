@@ -11,9 +11,9 @@ from pathlib import Path
 
 from ..evals import Request, find_exam
 from ..train.settings import plan_batches
+from .arm_setting import ArmSetting
 from .plan import Unit
 from .run import Say
-from .study_file import ArmSetting
 from .unit import Job, Worker
 from .worker import set_up_torch
 

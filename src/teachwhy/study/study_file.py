@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from ..data import Example, check_sizes, find_arm, nested_part, read_examples, validated
+from ..data import Example, check_sizes, find_arm, read_examples, validated
 from ..errors import InputError, Place, listed, unknown_name
 from ..evals import (
     EXAMS,
@@ -28,36 +28,13 @@ from ..evals import (
 from ..policy import Policy, read_policy
 from ..text import load_yaml, read_text
 from ..train.settings import TrainSettings
+from .arm_setting import FOLDER_NAME, ArmSetting, Strict, check_readable, pool_of
 from .sampling import SamplingSettings
 
 SHAREABLE = ("system", "policy")
 SUBSET_FIELDS = ("kind", "distance", "statedness", "principle", "family", "wrap", *honeypots.KNOBS)
-# Names become folders, so none may begin with a dot; torch and numpy take seeds below 2 to the 32nd.
-FOLDER_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
+# torch and numpy take seeds below 2 to the 32nd.
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class ArmSetting(Strict):
-    """An arm of the study. In YAML a bare name, or a mapping where a setting differs from the usual."""
-
-    name: str = Field("", pattern=FOLDER_NAME, description="Its name in this study; the kind where none is given.")
-    arm: str = Field(description="The kind of arm; `teachwhy arms` lists them.")
-    reason: str | None = Field(None, pattern="^(first|last)$", description="Overrides `format.reason` for this arm.")
-    seed_offset: int = Field(0, ge=0, lt=2**31, description="Added to each seed: the same arm with seeds of its own.")
-    examples: int | None = Field(None, description="How many it reads where those are fewer; set by `sizes` alone.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def accept_bare_name(cls, values: Any) -> Any:
-        if isinstance(values, str):
-            values = {"arm": values}
-        if isinstance(values, dict):
-            return {"name": values.get("arm", "arm"), **values}
-        return values
 
 
 class FormatSettings(Strict):
@@ -133,7 +110,7 @@ class StudySettings(Strict):
     limits: str = Field("", description="What the study does not show; printed on the page.")
     policy: str = "policy.md"
     examples: list[str] = Field(default_factory=list, description="None where no arm is trained.")
-    items: list[str] = Field(min_length=1)
+    items: list[str] = Field(default_factory=list, description="May be left out where `scenarios` are named.")
     prompts: list[PromptSet] = Field(
         default_factory=list, description="CSV files of prompts to answer or refuse, for the exam `refusals`."
     )
@@ -221,11 +198,6 @@ class Study:
         return self.path.parent
 
     @property
-    def full_size(self) -> int:
-        """How many examples the twins read."""
-        return self.settings.twins or len(self.examples)
-
-    @property
     def sized(self) -> tuple[ArmSetting, ...]:
         """The arms of `sizes_arms` at each size below the full one, which is the arm itself.
 
@@ -234,9 +206,8 @@ class Study:
         return tuple(
             setting.model_copy(update={"name": f"{setting.name}@{size}", "examples": size})
             for size in sorted(self.settings.sizes)
-            if size < self.full_size
             for setting in self.settings.arms
-            if setting.name in self.settings.arms_by_size
+            if setting.name in self.settings.arms_by_size and size < len(self.pool(setting))
         )
 
     @property
@@ -252,11 +223,7 @@ class Study:
 
     def pool(self, setting: ArmSetting) -> list[Example]:
         """The examples that an arm's rows are made of."""
-        reads = find_arm(setting.arm).reads
-        if reads == "generic":
-            return list(self.generic)
-        count = setting.examples or self.settings.twins
-        return nested_part(self.examples, count) if reads == "twins" and count else list(self.examples)
+        return pool_of(setting, self.examples, self.generic, self.settings.twins)
 
     def margin(self, contrast: ContrastSetting) -> float | None:
         """The equivalence margin of a contrast: its own, or else the study's; in the unit of the scores."""
@@ -287,6 +254,7 @@ def read_study(path: Path, *, model: str | None = None, quick: bool = False) -> 
     values = load_yaml(read_text(path), path) | ({"model": model} if model else {})
     settings = validated(StudySettings, values, Place(path))
     check_arms(settings, str(path))
+    check_asked(settings, str(path))
     for exam in settings.exams:
         find_exam(exam, where=f"{path}, field 'exams'")
     for where, contrast in named_contrasts(settings, path):
@@ -306,13 +274,14 @@ def read_study(path: Path, *, model: str | None = None, quick: bool = False) -> 
     questions = read_questions([folder / name for name in settings.questions])
     scenarios = honeypots.read_scenarios(settings.scenarios, folder) if settings.scenarios else None
     check_pools(settings, examples, str(path))
+    read = (tuple(examples), tuple(items), tuple(generic), tuple(prompts), tuple(questions))
+    study = Study(path, settings, policy, *read, scenarios)
     kinds = {setting.name: find_arm(setting.arm) for setting in settings.arms}
-    check_sizes(settings.sizes, settings.arms_by_size, kinds, settings.twins or len(examples), str(path))
+    full = [len(study.pool(setting)) for setting in settings.arms if setting.name in settings.arms_by_size]
+    check_sizes(settings.sizes, settings.arms_by_size, kinds, min(full, default=len(examples)), str(path))
     check_markers(settings, str(path))
     check_quick(settings, str(path))
     check_noise(settings, str(path))
-    read = (tuple(examples), tuple(items), tuple(generic), tuple(prompts), tuple(questions))
-    study = Study(path, settings, policy, *read, scenarios)
     for where, contrast in named_contrasts(settings, path):
         check_subset(contrast, find_exam(contrast.exam).cases(study.material), where)
     return quickened(study) if quick else study
@@ -393,6 +362,15 @@ def check_arms(settings: StudySettings, where: str) -> None:
         raise InputError("A seed stands twice.", where=f"{where}, field 'seeds'", remedy="Name each seed once.")
 
 
+def check_asked(settings: StudySettings, where: str) -> None:
+    if not (settings.items or settings.scenarios):
+        raise InputError(
+            "The study names neither `items` nor `scenarios`, so there is nothing to compare arms on.",
+            where=f"{where}, field 'items'",
+            remedy="Name a file of items there.",
+        )
+
+
 def check_pools(settings: StudySettings, examples: Sequence[Example], where: str) -> None:
     """Refuse arms that the examples cannot make, and more twins than examples."""
     reads = {find_arm(setting.arm).reads: setting.name for setting in settings.arms}
@@ -408,12 +386,7 @@ def check_pools(settings: StudySettings, examples: Sequence[Example], where: str
             where=f"{where}, field 'format.reason_names_fact'",
             remedy="Take the arm out; `why` is the reason alone in this study.",
         )
-    if settings.twins and settings.twins > len(examples):
-        raise InputError(
-            f"`twins` asks for {settings.twins} examples; there are {len(examples)}.",
-            where=f"{where}, field 'twins'",
-            remedy="Lower it, or leave it out: the twins then read all.",
-        )
+    check_readable(settings.arms, examples, settings.twins, where)
 
 
 def check_noise(settings: StudySettings, where: str) -> None:

@@ -375,7 +375,8 @@ class Worker:
             sampling = again.settings if again else study.settings.sampling
             temperature = sampling.temperature if sampling else 0.0
             if isinstance(model, ApiModel):
-                asked = Asked(arm.name, study.settings.max_new_tokens, temperature, sample)
+                who = f"{arm.name} again" if again else arm.name  # what is asked again is never an answer that counts
+                asked = Asked(who, study.settings.max_new_tokens, temperature, sample)
                 answers += self.ask_api(sitting, exam, asked, list(filter(askable, of_subject)), prompts)
             else:
                 too_long = self.too_long(model, {case.id: prompts[case.id] for case in new})

@@ -113,7 +113,8 @@ def check_anything(path: Path, *, say: Say) -> list[Finding]:
         return check_policy(path)
     study = read_study(path)
     checks = prepare_study(study, say)[2].checks
-    say(f"twins: {checks['twins']['rows']} rows in {len(checks['twins']['arms'])} arms are twins")
+    for line in twin_lines(checks):
+        say(line)
     overlap = checks["overlap"]
     say(f"overlap: none in {overlap['taught_texts']} taught and {overlap['examined_texts']} examined texts")
     for line in arm_check_lines(checks["against_why"]):
@@ -121,13 +122,34 @@ def check_anything(path: Path, *, say: Say) -> list[Finding]:
     return check_policy(study_path(path).parent / study.settings.policy)
 
 
+def twin_lines(checks: Mapping[str, Any]) -> list[str]:
+    """A line for each group of twins; where there are several, with what they read and how long their rows are."""
+    groups = checks["twins"]["groups"]
+    if len(groups) < 2:
+        return [f"twins: {checks['twins']['rows']} rows in {len(checks['twins']['arms'])} arms are twins"]
+    lines = []
+    for group in groups:
+        tokens = [checks["tokens"][name] for name in group["arms"]]
+        trained = ", ".join(f"{one['trained'] / one['rows']:.0f}" for one in tokens)
+        prompt = min((one["tokens"] - one["trained"]) / one["rows"] for one in tokens)
+        read = f"shape {group['shape'] or 'every'}, {group['surroundings']} surroundings"
+        updates = checks["updates"][group["arms"][0]]
+        lines.append(
+            f"twins: {group['rows']} rows ({read}) in {', '.join(group['arms'])}: {updates} updates; "
+            f"tokens a row: {prompt:.0f} in the prompt, {trained} trained"
+        )
+    return lines
+
+
 def arm_check_lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """The arm check as a table: what moved against `why`, and in words what should not have."""
     if not records:
         return []
     signs = {"": " ", "declared": "*", "fault": "!"}
-    lines = [f"\n{'against why':14}" + "".join(f"{name:>16}" for name in ARM_PROPERTIES)]
-    for arm, cells in as_table(records).items():
-        lines.append(f"{arm:14}" + "".join(f"{value + signs[mark]:>16}" for value, mark in cells))
+    table = as_table(records)
+    width = max(14, *map(len, table))
+    lines = [f"\n{'against why':{width}}" + "".join(f"{name:>16}" for name in ARM_PROPERTIES)]
+    for arm, cells in table.items():
+        lines.append(f"{arm:{width}}" + "".join(f"{value + signs[mark]:>16}" for value, mark in cells))
     lines.append("* moved, as the arm declares; ! moved though it should not have")
     return [*lines, *(f"! {line}" for line in faults(records))]
