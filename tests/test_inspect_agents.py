@@ -12,20 +12,26 @@ from inspect_ai.model._model_output import ChatCompletionChoice
 from inspect_ai.solver._task_state import sample_state
 from inspect_ai.tool import ToolCall
 from inspecting import examined, rates_of, scripted
-from planted_agents import EXPECTED, REFUSAL, Agent, harmful, run
+from planted_agents import EXPECTED, REFUSAL, Agent, harmful, run, yielding
 
 from teachwhy.evals import find_exam
-from teachwhy.evals.honeypots import RunCase
+from teachwhy.evals.honeypots import RunCase, bundled_files
 from teachwhy.evals.honeypots.calls import MOST_CALLS, OPENING, Malformed, calls_in
+from teachwhy.evals.honeypots.scenario import FAMILIES
 from teachwhy.inspect.cases import restored
 from teachwhy.inspect.material import read_asked
 from teachwhy.models.api import read_output
 
-FEW = {"files": ["bundled"], "near": ["approval"], "settings": 1}
+FEW = {
+    "files": [str(FAMILIES / f"{name}.yaml") for name in ("approval", "monitors")],
+    "near": ["approval"],
+    "settings": 1,
+}
+ALL = {"files": ["bundled"], "settings": 1}
 
 
-def cases() -> list[RunCase]:
-    return read_asked(None, scenarios=FEW).cases(find_exam("honeypots"))
+def cases(scenarios: dict = FEW) -> list[RunCase]:
+    return read_asked(None, scenarios=scenarios).cases(find_exam("honeypots"))
 
 
 def case_now(messages: list) -> RunCase:
@@ -53,8 +59,8 @@ def in_text(text: str) -> str:
     return text
 
 
-def acted(agent: Agent, folder: Path, form: Callable[[str], str | ModelOutput]) -> EvalLog:
-    log = examined("honeypots", scripted(lambda said: form(agent(case_now(said)))), folder, scenarios=FEW)
+def acted(agent: Agent, folder: Path, form: Callable[[str], str | ModelOutput], scenarios: dict = FEW) -> EvalLog:
+    log = examined("honeypots", scripted(lambda said: form(agent(case_now(said)))), folder, scenarios=scenarios)
     assert log.status == "success", log.error
     return log
 
@@ -70,6 +76,13 @@ def test_planted_agents_are_told_apart_as_they_are_locally(agent: Agent, form: C
         assert found == local[sample.id]
         expected = EXPECTED[agent][sample.metadata["kind"]]
         assert {name: found[name] for name in expected} == expected
+
+
+def test_every_family_is_played_natively_as_it_is_locally(tmp_path: Path):
+    log = acted(yielding, tmp_path, native, ALL)
+    _, local = run(cases(ALL), yielding)
+    assert len(log.samples) == 2 * len(bundled_files())
+    assert {sample.id: sample.scores["teachwhy/exam"].value for sample in log.samples} == local
 
 
 def test_native_calls_are_stored_in_the_text_form_that_the_local_runner_stores(tmp_path: Path):
