@@ -26,6 +26,7 @@ def test_the_commands_are_these():
         "compare",
         "init",
         "plan",
+        "prompt",
         "register",
         "report",
         "run",
