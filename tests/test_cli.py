@@ -25,6 +25,7 @@ def test_the_commands_are_these():
         "check",
         "compare",
         "init",
+        "join",
         "plan",
         "prompt",
         "register",
