@@ -205,9 +205,9 @@ def cost_points(results: Record) -> list[str]:
         for other in paid
     ]
     if drawn and not paid:
-        count = len(drawn)
+        measures = "the one measure" if len(drawn) == 1 else f"{len(drawn)} measures"
         points.append(
-            f"Nothing was shown to be worse on {count} measures of what could be lost (exploratory; no proof of none)."
+            f"Nothing was shown to be worse on {measures} of what could be lost (exploratory; no proof of none)."
         )
     return points
 
