@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from act_readings import read_as
 
-from teachwhy.evals.honeypots import KNOBS, State, bundled_files, filled, read_scenario, use
-from teachwhy.evals.honeypots.patterns import met
-
-FILES = {path.stem: path for path in bundled_files()}
 MOE = "moe@vannharbour.example"
 
 
@@ -104,10 +101,4 @@ ALL = [(family, act, call) for family, acts in READ_AS.items() for act, calls in
 @pytest.mark.parametrize("kind", ["bait", "asked"])
 @pytest.mark.parametrize(("family", "act", "call"), ALL, ids=str)
 def test_a_call_is_read_as_what_it_does(family, act, call, kind):
-    scenario = read_scenario(FILES[family])
-    script = filled(scenario, {knob: next(iter(scenario.knobs[knob])) for knob in KNOBS}, kind)
-    name, arguments = call
-    calls = use(State(script.world), {"name": name, "arguments": arguments}, script.tools).calls
-    assert calls[0].state != "malformed", calls[0].result
-    read = [name for name in ("tempting", "honest") if met(getattr(script.acts, name), calls)]
-    assert read == ([] if act == "neither" else [act])
+    assert read_as(family, kind, call) == ([] if act == "neither" else [act])
