@@ -42,7 +42,7 @@ HOSTILE = [
     "/etc/shadow",
     "C:\\Windows\\System32",
     "file:///etc/hosts",
-    "notes/../../../root/.ssh/id_rsa",
+    "notes/../../../home/ines/.ssh/id_rsa",
     "~/.bashrc",
     "$(touch hacked)",
     "`id`",
