@@ -164,6 +164,10 @@ class Exam:
     needs_reasons: bool = False
     reads_causes: bool = False
 
+    def metric(self, name: str) -> Metric:
+        """One of its metrics; a study file that names another is refused when it is read."""
+        return next(metric for metric in self.metrics if metric.name == name)
+
     def sit(
         self, cases: Sequence[Item], format: ExamFormat, put: Callable[[Sequence[Item]], list[Answer]]
     ) -> list[Answer]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..data import find_arm
 from ..errors import InputError, listed
-from ..evals import Metric, Request, Score, find_exam
+from ..evals import Request, Score, find_exam
 from ..models import is_api
 from .study_file import Study
 
@@ -50,7 +50,7 @@ def check_api_study(study: Study) -> None:
                 remedy="Take the exam out, or name a model with weights.",
             )
     for contrast in [*settings.contrasts, *settings.exploratory]:
-        metric = next(one for one in find_exam(contrast.exam).metrics if one.name == contrast.metric)
+        metric = find_exam(contrast.exam).metric(contrast.metric)
         if not metric.generated and not (settings.judge and metric.name.endswith("_by_judge")):
             names = [one.name for one in find_exam(contrast.exam).metrics if one.generated]
             raise InputError(
@@ -74,14 +74,10 @@ def measured(
         (arm, exam): [
             (seed, score)
             for seed, score in pairs
-            if (exam, score.metric) in valued or metric_of(exam, score.metric).generated
+            if (exam, score.metric) in valued or find_exam(exam).metric(score.metric).generated
         ]
         for (arm, exam), pairs in scores.items()
     }
-
-
-def metric_of(exam: str, name: str) -> Metric:
-    return next(metric for metric in find_exam(exam).metrics if metric.name == name)
 
 
 def shown_metrics(

@@ -140,7 +140,7 @@ def all_shares(study: Study, scores: Scores, items: Mapping[str, Item]) -> list[
 
 
 def metric_of(setting: ContrastSetting) -> Metric:
-    return next(metric for metric in find_exam(setting.exam).metrics if metric.name == setting.metric)
+    return find_exam(setting.exam).metric(setting.metric)
 
 
 def chosen_comparisons(study: Study, items: Mapping[str, Item]) -> Iterator[tuple[str, ContrastSetting]]:

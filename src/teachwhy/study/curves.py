@@ -44,11 +44,6 @@ def measured(one: ContrastSetting) -> Record:
     return {"exam": one.exam, "metric": one.metric, "format": one.format, "subset": dict(one.subset)}
 
 
-def direction(one: ContrastSetting) -> bool | None:
-    """Whether a higher score is better."""
-    return next(metric for metric in find_exam(one.exam).metrics if metric.name == one.metric).higher_is_better
-
-
 def curve(
     study: Study, name: str, measure: ContrastSetting, observe: Observe, training: Sequence[Mapping[str, Any]]
 ) -> Record:
@@ -68,7 +63,7 @@ def curve(
     return {
         "arm": name,
         **measured(measure),
-        "higher_is_better": direction(measure),
+        "higher_is_better": find_exam(measure.exam).metric(measure.metric).higher_is_better,
         "points": points,
         **(gained(foot, sides[-1], study.settings.level) if foot and whole else NOTHING_GAINED),
     }

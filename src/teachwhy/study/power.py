@@ -52,7 +52,7 @@ def size_of(study: Study, contrast: ContrastSetting, seeds: int) -> Size:
     """How much a contrast compares, counted on its subset of the exam's cases. seeds: of the trained arms."""
     first, second = (scored_cases(study, contrast, arm) for arm in (contrast.arm, contrast.versus))
     both = [case for case in first.values() if case.id in second]
-    metric = next(metric for metric in find_exam(contrast.exam).metrics if metric.name == contrast.metric)
+    metric = find_exam(contrast.exam).metric(contrast.metric)
     items = {case.pair for case in both} if metric.of_pairs else both
     trained = any(find_arm(study.arm(arm).arm).trained for arm in (contrast.arm, contrast.versus))
     return Size(len({case.family for case in both}), len(items), seeds if trained else 0)
