@@ -59,7 +59,7 @@ class TaskTrainer(Unannounced, GRPOTrainer):
     """
 
     def __init__(
-        self, *args: Any, rows: Sequence[TaskRow], batches: Sequence[Sequence[int]], reward: Reward, **kwargs: Any
+        self, rows: Sequence[TaskRow], batches: Sequence[Sequence[int]], reward: Reward, **kwargs: Any
     ) -> None:
         self.rows = rows
         self.batches = batches
@@ -69,14 +69,17 @@ class TaskTrainer(Unannounced, GRPOTrainer):
         self.answers = 0
         self.unread = 0
         self.written = 0
-        super().__init__(*args, reward_funcs=[self.rewarded], train_dataset=as_dataset(rows), **kwargs)
+        rewarded: Any = self.rewarded
+        super().__init__(reward_funcs=[rewarded], train_dataset=as_dataset(rows), **kwargs)
         if self.beta:
-            self.model.delete_adapter(REFERENCE)
-            self.ref_model = AsItWas(self.model)
+            network: Any = self.model
+            network.delete_adapter(REFERENCE)
+            self.ref_model: Any = AsItWas(network)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         rows: Any = self.train_dataset
-        repeated = [[index for index in batch for _ in range(self.num_generations)] for batch in self.batches]
+        group: Any = self.num_generations
+        repeated = [[index for index in batch for _ in range(group)] for batch in self.batches]
         batches: Any = FixedBatches(repeated, self.args.train_batch_size)
         loader: DataLoader[Any] = DataLoader(rows, batch_sampler=batches, collate_fn=self.data_collator)
         prepared: DataLoader[Any] = self.accelerator.prepare(loader)
