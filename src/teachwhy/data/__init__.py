@@ -3,6 +3,7 @@
 from .arm_check import ARM_PROPERTIES, as_table, check_arms_against_why, faults
 from .arms import ARMS, Arm, arm, find_arm
 from .checks import check_overlap, check_surroundings, check_trained, check_twins, length_table
+from .document import VERSIONS, Document, chat_row, document_row, read_documents
 from .example import TEXTS_BESIDE, Example, Message, Text, read_examples, short_forms
 from .nested import check_sizes, nested_part
 from .prompt_arms import WITHOUT_WHY
@@ -14,8 +15,10 @@ __all__ = [
     "ARM_PROPERTIES",
     "SHARED_KINDS",
     "TEXTS_BESIDE",
+    "VERSIONS",
     "WITHOUT_WHY",
     "Arm",
+    "Document",
     "Example",
     "Message",
     "Row",
@@ -24,17 +27,20 @@ __all__ = [
     "Writing",
     "arm",
     "as_table",
+    "chat_row",
     "check_arms_against_why",
     "check_overlap",
     "check_sizes",
     "check_surroundings",
     "check_trained",
     "check_twins",
+    "document_row",
     "faults",
     "field_error",
     "find_arm",
     "length_table",
     "nested_part",
+    "read_documents",
     "read_examples",
     "read_records",
     "short_forms",
