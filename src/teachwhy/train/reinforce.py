@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -20,11 +20,8 @@ from ..models import Chat
 from .over_trl import REFERENCE, Unannounced, left_as_it_was, refuse_adapted_head
 from .reporters import SILENT, Reporting
 from .settings import TrainSettings
-from .supervised import FixedBatches, Trained
+from .supervised import FixedBatches, Keep, Trained
 from .tasks import LOWEST, Reward, TaskRow
-
-# Update -> what is called after it with the losses so far, to save the network as it then stands.
-Keep = Mapping[int, Callable[[Sequence[float]], None]]
 
 
 @dataclass(frozen=True)
