@@ -5,6 +5,7 @@ from .arms import ARMS, Arm, arm, find_arm
 from .checks import check_overlap, check_surroundings, check_trained, check_twins, length_table
 from .example import TEXTS_BESIDE, Example, Message, Text, read_examples, short_forms
 from .nested import check_sizes, nested_part
+from .pair import Pair, read_pairs
 from .prompt_arms import WITHOUT_WHY
 from .reading import field_error, read_records, validated
 from .rows import SHARED_KINDS, Row, Segment, Writing
@@ -18,6 +19,7 @@ __all__ = [
     "Arm",
     "Example",
     "Message",
+    "Pair",
     "Row",
     "Segment",
     "Text",
@@ -36,6 +38,7 @@ __all__ = [
     "length_table",
     "nested_part",
     "read_examples",
+    "read_pairs",
     "read_records",
     "short_forms",
     "validated",
