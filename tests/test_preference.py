@@ -207,7 +207,11 @@ def test_only_the_adapter_changes_and_nothing_of_trl_is_left(
     network, tokenizer = loaded(source, taught)
     before = {name: part.clone() for name, part in network.state_dict().items()}
     trainable = [name for name, part in network.named_parameters() if part.requires_grad]
-    forward = network.get_base_model().forward
+    model = network.get_base_model()
+    model.config.pad_token_id = model.generation_config.bos_token_id = None
+    model.generation_config.eos_token_id = [1, 7]
+    model.config.use_cache = False  # as every training leaves it
+    held = (model.forward, model.config.to_dict(), model.generation_config.to_dict())
     train(network, tokenizer, rows, tmp_path / "scratch")
     after = network.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
@@ -216,7 +220,7 @@ def test_only_the_adapter_changes_and_nothing_of_trl_is_left(
     assert all("lora_" in name for name in trainable)
     assert [name for name, part in network.named_parameters() if part.requires_grad] == trainable
     assert list(network.peft_config) == network.active_adapters == ["default"]
-    assert network.get_base_model().forward == forward
+    assert (model.forward, model.config.to_dict(), model.generation_config.to_dict()) == held
     network.save_pretrained(tmp_path / "saved")
     assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == sorted(p.name for p in taught.iterdir())
     for name in ("adapter_config.json", "README.md"):

@@ -24,6 +24,7 @@ from .settings import TrainSettings
 from .supervised import FixedBatches, Keep, Report, Trained
 
 REFERENCE = "ref"  # what TRL names its copy of an adapter
+SPECIAL_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id")
 
 
 class PairTrainer(DPOTrainer):
@@ -82,15 +83,22 @@ class PairTrainer(DPOTrainer):
 
 @contextmanager
 def left_as_it_was(network: Any) -> Iterator[None]:
-    """TRL gives the model a forward of its own and a second adapter; what is trained after this must not find them."""
+    """TRL changes more than the weights: what is trained or saved after this must find nothing of that.
+
+    It gives the model a forward of its own, a second adapter, and the special tokens of the tokenizer.
+    """
     model = network.get_base_model() if isinstance(network, PeftModel) else network
     forward = vars(model).get("forward")
+    configs = (model.config.get_text_config(), model.generation_config)
+    held = [(config, name, getattr(config, name)) for config in configs for name in SPECIAL_TOKENS]
     try:
         yield
     finally:
         vars(model).pop("forward", None)
         if forward is not None:
             model.forward = forward
+        for config, name, token in held:
+            setattr(config, name, token)
         take_out_reference(network)
 
 
