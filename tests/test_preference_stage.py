@@ -1,4 +1,4 @@
-"""The stage of preferences in a study: from where the examples ended, the same pairs for every arm, and what a kill leaves."""
+"""The stage of preferences in a study: where it begins, what its stamp hangs on, and what a kill leaves."""
 
 from __future__ import annotations
 

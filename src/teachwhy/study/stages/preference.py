@@ -29,7 +29,7 @@ class PreferenceStage(Stage):
         return read_pairs([folder / name for name in self.files])
 
     def taught(self, material: Sequence[Pair]) -> dict[str, str]:
-        texts = {}
+        texts: dict[str, str] = {}
         for pair in material:
             situation = " ".join(message.content for message in pair.messages if message.role != "system")
             texts |= {f"pair {pair.id}": situation, f"chosen text of pair {pair.id}": pair.chosen}
