@@ -234,6 +234,28 @@ def test_what_is_behind_a_unit_is_not_taught_again(
     assert taught == ["forgetting"]
 
 
+def test_a_stage_that_two_arms_share_is_taught_once(
+    tmp_path: Path, tiny_model: Path, here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms = [
+        {"name": name, "arm": "what", "stages": ["reading", last]}
+        for name, last in (("a", "examples"), ("b", "forgetting"))
+    ]
+    taught: list[tuple[str, str]] = []
+    before = Worker.teach
+
+    def counted(self: Worker, unit: Any, stage: Any, *rest: Any) -> None:
+        taught.append((unit.arm.name, stage.name))
+        before(self, unit, stage, *rest)
+
+    monkeypatch.setattr(Worker, "teach", counted)
+    done = run(build(tmp_path, tiny_model, arms=arms, contrasts=[]))
+    assert taught == [("a", "reading"), ("a", "examples"), ("b", "forgetting")]
+    assert weights(done, "a@reading") == weights(done, "b@reading")
+    assert train_record(done, "b@reading")["arm"]["name"] == "b"
+    assert not done.failures
+
+
 def test_checkpoints_are_examined_on_the_way_and_change_nothing(tmp_path: Path, tiny_model: Path, here: None) -> None:
     stages = [READING | {"checkpoints": 2}, EXAMPLES | {"checkpoints": 1}, FORGETTING | {"checkpoints": 2}]
     looked, unseen = (

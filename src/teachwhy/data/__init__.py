@@ -6,6 +6,7 @@ from .checks import check_overlap, check_surroundings, check_trained, check_twin
 from .document import VERSIONS, Document, chat_row, document_row, read_documents
 from .example import TEXTS_BESIDE, Example, Message, Text, read_examples, short_forms
 from .nested import check_sizes, nested_part
+from .pair import Pair, read_pairs
 from .prompt_arms import WITHOUT_WHY
 from .reading import field_error, read_records, validated
 from .rows import SHARED_KINDS, Row, Segment, Writing
@@ -21,6 +22,7 @@ __all__ = [
     "Document",
     "Example",
     "Message",
+    "Pair",
     "Row",
     "Segment",
     "Text",
@@ -42,6 +44,7 @@ __all__ = [
     "nested_part",
     "read_documents",
     "read_examples",
+    "read_pairs",
     "read_records",
     "short_forms",
     "validated",

@@ -73,6 +73,11 @@ class Job:
             stamp_fits(point.train_folder(self.run) / "train.json", self.train_stamp(point)) for point in points
         )
 
+    def taught_elsewhere(self, unit: Unit, stamp: str) -> Path | None:
+        """The folder of any arm of this unit's seed whose adapter has this very stamp."""
+        records = sorted((self.run / "train").glob(f"*/seed-{unit.seed}/train.json"))
+        return next((record.parent for record in records if stamp_fits(record, stamp) and whole(record)), None)
+
     def again(self, unit: Unit) -> Again | None:
         """What this unit is asked again, if it is the one."""
         found = self.prepared.again

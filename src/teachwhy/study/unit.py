@@ -27,6 +27,7 @@ from ..models import (
 from ..models.load import model_context
 from ..text import fingerprint
 from ..train.reporters import Reporting
+from .arm_setting import ArmSetting
 from .behind_api import askable
 from .folder import as_os_error, content_hashes, flush, folder_error, locked, read_json, whole, write_json, write_jsonl
 from .job import Job, Step
@@ -126,8 +127,12 @@ class Worker:
             end = unit if last else replace(unit, arm=unit.arm.at(stage.name, 100))
             record = end.train_folder(job.run) / "train.json"
             if last or not (job.stage_done(unit, stage.name, stamp) and whole(record)):
-                load_weights(network, before)
-                self.teach(unit, stage, stamp, end, model, network, tell)
+                taught = None if last or stage.checkpoints > 1 else job.taught_elsewhere(unit, stamp)
+                if taught:
+                    take_over(taught, record.parent, unit.arm)
+                else:
+                    load_weights(network, before)
+                    self.teach(unit, stage, stamp, end, model, network, tell)
             before = record.parent
 
     def teach(
@@ -367,6 +372,17 @@ def give_back_memory() -> None:
     gc.collect()
     with contextlib.suppress(AttributeError, OSError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def take_over(taught: Path, folder: Path, arm: ArmSetting) -> None:
+    """A stage that another arm went through from the same start with the same lessons is this arm's too."""
+
+    def copied(target: str) -> None:
+        for file in taught.iterdir():
+            if file.name != "train.json":
+                shutil.copy(file, target)
+
+    save_folder(folder, copied, "train.json", read_json(taught / "train.json") | {"arm": arm.model_dump()})
 
 
 def save_folder(folder: Path, save: Callable[[str], Any], record_name: str, record: dict[str, Any]) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 
 from ..errors import ModelError
 
-REFERENCE = "ref"  # what TRL names its copy of the adapter
+REFERENCE = "ref"  # what TRL names its copy of an adapter
+SPECIAL_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id")
 
 
 class Unannounced:
-    """A trainer of TRL that tells nobody of itself: TRL counts uses over the network, and tags the models it trains."""
+    """A trainer of TRL that leaves no mark: TRL counts its uses over the network, and tags what it trains."""
 
-    _tag_names: list[str] = []  # noqa: RUF012
+    _tag_names: list[str] = []  # noqa: RUF012  it would name itself in the card of every adapter saved later
 
     def _send_telemetry(self) -> None:
         """Nobody is told."""
@@ -22,24 +23,41 @@ class Unannounced:
 
 @contextmanager
 def left_as_it_was(network: Any) -> Iterator[None]:
-    """TRL gives the model a forward of its own and a second adapter; what is trained after this must not find them."""
-    model = network.get_base_model()
+    """TRL changes more than the weights: what is trained or saved after this must find nothing of that.
+
+    It gives the model a forward of its own, a second adapter, and the special tokens of the tokenizer.
+    """
+    from peft import PeftModel
+
+    model = network.get_base_model() if isinstance(network, PeftModel) else network
     forward = vars(model).get("forward")
+    configs = (model.config.get_text_config(), model.generation_config)
+    held = [(config, name, getattr(config, name)) for config in configs for name in SPECIAL_TOKENS]
     try:
         yield
     finally:
         vars(model).pop("forward", None)
         if forward is not None:
             model.forward = forward
-        if REFERENCE in network.peft_config:
-            network.delete_adapter(REFERENCE)
+        for config, name, token in held:
+            setattr(config, name, token)
+        take_out_reference(network)
+
+
+def take_out_reference(network: Any) -> None:
+    from peft import PeftModel
+
+    if isinstance(network, PeftModel) and REFERENCE in network.peft_config:
+        network.delete_adapter(REFERENCE)
 
 
 def refuse_adapted_head(network: Any) -> None:
     """TRL reads the weights of the output head past its adapter, which would never be trained."""
-    if any(part.requires_grad for part in network.get_output_embeddings().parameters()):
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    if isinstance(network.get_output_embeddings(), BaseTunerLayer):
         raise ModelError(
-            "An adapter on the output head cannot be trained in this stage.",
+            "A stage of preferences or rewards cannot train an adapter on the output head.",
             where="`train.targets` in the study file",
             remedy="Take the output head out, or write `all-linear`, which leaves it out.",
         )
