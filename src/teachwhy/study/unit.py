@@ -173,7 +173,7 @@ class Worker:
                 trunk=self.trunk,
                 loss=self.loss,
                 reporting=self.reporting(unit, stage),
-                progress=lambda update, updates, loss: tell(phase, update, updates, f"loss {loss:.2f}"),
+                progress=lambda update, updates, value: tell(phase, update, updates, f"{stage.watched} {value:.2f}"),
                 keep=keep,
             )
         )
