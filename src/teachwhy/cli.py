@@ -155,8 +155,19 @@ def plan(
     from .study import plan_cost, plan_study
 
     if parameters:
-        choice = {"quick": quick, "model": model, "arms": names(arms), "seeds": numbers(seeds)}
-        typer.echo(plan_cost(study, parameters, on=on, dollars=dollars, runs=runs, say=to_stderr, **choice))
+        said = plan_cost(
+            study,
+            parameters,
+            on=on,
+            dollars=dollars,
+            quick=quick,
+            model=model,
+            arms=names(arms),
+            seeds=numbers(seeds),
+            runs=runs,
+            say=to_stderr,
+        )
+        typer.echo(said)
         return
     typer.echo(
         plan_study(
