@@ -8,14 +8,14 @@ from typing import Any
 
 from ..errors import ModelError
 
-REFERENCE = "ref"  # what TRL names its copy of an adapter
+REFERENCE = "ref"  # what TRL names its copy of the adapter
 SPECIAL_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id")
 
 
 class Unannounced:
-    """A trainer of TRL that leaves no mark: TRL counts its uses over the network, and tags what it trains."""
+    """A trainer of TRL that tells nobody of itself: TRL counts uses over the network, and tags the models it trains."""
 
-    _tag_names: list[str] = []  # noqa: RUF012  it would name itself in the card of every adapter saved later
+    _tag_names: list[str] = []  # noqa: RUF012
 
     def _send_telemetry(self) -> None:
         """Nobody is told."""
@@ -57,7 +57,7 @@ def refuse_adapted_head(network: Any) -> None:
 
     if isinstance(network.get_output_embeddings(), BaseTunerLayer):
         raise ModelError(
-            "A stage of preferences or rewards cannot train an adapter on the output head.",
+            "An adapter on the output head cannot be trained in this stage.",
             where="`train.targets` in the study file",
             remedy="Take the output head out, or write `all-linear`, which leaves it out.",
         )
