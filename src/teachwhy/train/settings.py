@@ -8,6 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# Fields that came after the first adapters, with what they were before: left out of stamps while they say nothing else.
+LATER = {"micro_batch": None}
+
 
 class TrainSettings(BaseModel):
     """LoRA supervised fine-tuning. Every arm and seed of a study is trained with the same settings."""
@@ -16,6 +19,9 @@ class TrainSettings(BaseModel):
 
     epochs: float = Field(3, gt=0, description="Passes over the rows; a part of one is allowed.")
     batch: int = Field(16, gt=0, description="Rows in one optimizer update.")
+    micro_batch: int | None = Field(
+        None, gt=0, description="Rows that are computed at once, and their gradients added up; null: the whole batch."
+    )
     learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate of AdamW.")
     warmup: float = Field(0.1, ge=0, le=1, description="Share of updates over which the rate rises from 0.")
     schedule: str = Field("linear", pattern="^(linear|cosine|constant_with_warmup)$", description="How the rate falls.")
@@ -43,7 +49,8 @@ class TrainSettings(BaseModel):
 
     def recipe(self) -> dict[str, Any]:
         """What an adapter depends on: everything but where the loss is reported."""
-        return self.model_dump(mode="json", exclude={"report_to"})
+        fields = self.model_dump(mode="json", exclude={"report_to"})
+        return {name: value for name, value in fields.items() if name not in LATER or value != LATER[name]}
 
 
 def count_updates(rows: int, *, batch: int, epochs: float) -> int:
@@ -69,3 +76,15 @@ def plan_batches(lengths: Sequence[int], *, batch: int, updates: int, seed: int)
         rng.shuffle(epoch)
         planned += epoch
     return planned[:updates]
+
+
+def split_batch(batch: Sequence[int], micro: int | None, *, process: int = 0, processes: int = 1) -> list[list[int]]:
+    """The micro batches of one update that one of several processes takes, at most `micro` rows each.
+
+    All processes have equally many, since they wait for each other; those that one lacks rows for are empty. Rows are
+    dealt in turn, so that neighbours, which are of like length, are computed at the same time.
+    """
+    most = -(-len(batch) // processes)
+    size = min(micro or most, most)
+    own = list(batch[process::processes])
+    return [own[start : start + size] for start in range(0, most, size)]
