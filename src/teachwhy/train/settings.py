@@ -6,14 +6,17 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ..models import Trainable
 
 # Fields that came after the first adapters, with what they were before: left out of stamps while they say nothing else.
-LATER = {"micro_batch": None}
+LATER = {"micro_batch": None, "adapter": "lora", "quantize": None}
+OF_ADAPTERS = {"rank", "alpha", "targets"}
 
 
 class TrainSettings(BaseModel):
-    """LoRA supervised fine-tuning. Every arm and seed of a study is trained with the same settings."""
+    """Fine-tuning of a LoRA adapter or of a model's own weights; the same for every arm and seed of a study."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -30,11 +33,19 @@ class TrainSettings(BaseModel):
     )
     weight_decay: float = Field(0.0, ge=0)
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    adapter: str = Field(
+        "lora",
+        pattern="^(lora|none)$",
+        description="What is trained: a LoRA adapter, or (none) the model's own weights, which take far lower rates.",
+    )
     rank: int = Field(16, gt=0, description="Rank of the LoRA adapter.")
     alpha: int = Field(32, gt=0, description="Scale of the adapter: its output is multiplied by alpha / rank.")
     targets: str | list[str] = Field("all-linear", description="Linear layers that get an adapter.")
     layers: int | None = Field(
-        None, gt=0, description="Adapter on this many last decoder layers only, which is much faster; null: on all."
+        None, gt=0, description="Train this many last decoder layers only, which is much faster; null: all."
+    )
+    quantize: str | None = Field(
+        None, pattern="^4bit$", description="Keep the base model in 4 bits below the adapter (QLoRA), on CUDA only."
     )
     action_share: float | None = Field(
         None,
@@ -47,9 +58,21 @@ class TrainSettings(BaseModel):
         default_factory=list, description="Where the loss is reported too, by names that transformers knows."
     )
 
+    @model_validator(mode="after")
+    def quantize_below_an_adapter(self) -> TrainSettings:
+        if self.quantize and self.adapter == "none":
+            raise ValueError("weights in 4 bits cannot be trained themselves, so `quantize` needs `adapter: lora`")
+        return self
+
+    @property
+    def trainable(self) -> Trainable:
+        lora, four_bit = self.adapter == "lora", self.quantize == "4bit"
+        return Trainable(lora, self.rank, self.alpha, self.targets, self.layers, four_bit)
+
     def recipe(self) -> dict[str, Any]:
-        """What an adapter depends on: everything but where the loss is reported."""
-        fields = self.model_dump(mode="json", exclude={"report_to"})
+        """What is trained depends on this: everything but where the loss is reported, and what has no part in it."""
+        out = {"report_to"} | (OF_ADAPTERS if self.adapter == "none" else set())
+        fields = self.model_dump(mode="json", exclude=out)
         return {name: value for name, value in fields.items() if name not in LATER or value != LATER[name]}
 
 
