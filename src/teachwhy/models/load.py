@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,12 +197,17 @@ def load_model(
             if weights
             else "The files may be broken or incomplete; fetch or save the model again (safetensors only).",
         ) from None
-    if not four_bit:
+    if not (four_bit or (for_training and spread_later())):
         network.to(chosen_device)
     network.eval()
     if not for_training:
         allow_shared_prefix(network)
     return LanguageModel(network, chat, source, chosen_device, chosen_dtype)
+
+
+def spread_later() -> bool:
+    """Whether accelerate will spread the network over the GPUs of several processes (FSDP), none of which holds it."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
 def as_four_bit(device: str, dtype: str) -> dict[str, Any]:

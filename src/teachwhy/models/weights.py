@@ -50,7 +50,7 @@ def load_for_training(
     model = load_model(source, device=device, dtype="float32", for_training=True)
     train_own(model.network, trainable.layers)
     if dtype == "bfloat16":
-        compute_in_bfloat16(model.network)
+        compute_in_bfloat16(model.network, device)
     return replace(model, dtype=dtype), model.network
 
 
@@ -77,11 +77,11 @@ def train_own(network: Any, layers: int | None) -> None:
         layer.requires_grad_(True)
 
 
-def compute_in_bfloat16(network: Any) -> None:
+def compute_in_bfloat16(network: Any, device: str) -> None:
     """Run its forward pass under autocast, whoever calls it."""
     import torch
 
-    network.forward = torch.autocast(network.device.type, dtype=torch.bfloat16)(network.forward)
+    network.forward = torch.autocast(device, dtype=torch.bfloat16)(network.forward)
 
 
 def is_adapter(network: Any) -> bool:
@@ -95,6 +95,12 @@ def load_weights(network: Any, folder: Path) -> None:
     folder: of a training that ended, of a step-0 adapter, or of the base model itself.
     Errors (ModelError): weights of another shape.
     """
+    if is_sharded(network):
+        raise ModelError(
+            "A network that is spread over several processes cannot go on from saved weights.",
+            where=str(folder),
+            remedy="With FSDP several processes teach one stage; use data parallel processes for more.",
+        )
     if is_adapter(network):
         load_adapter(network, folder)
         return
@@ -111,11 +117,36 @@ def load_weights(network: Any, folder: Path) -> None:
         ) from None
 
 
+def is_sharded(network: Any) -> bool:
+    """Whether every process holds a part of its weights alone (FSDP)."""
+    from torch.distributed.tensor import DTensor
+
+    return any(isinstance(weight, DTensor) for weight in network.parameters())
+
+
 def save_trained(model: LanguageModel, network: Any, folder: str) -> None:
-    """An adapter as PEFT saves it, or the whole model in float32 as transformers does, with its tokenizer."""
-    network.save_pretrained(folder)
+    """An adapter as PEFT saves it, or the whole model in float32 as transformers does, with its tokenizer.
+
+    Where several processes train together, all of them must call this; the first writes what it is given by all.
+    """
+    import torch
+
+    together = torch.distributed.is_initialized()
+    weights = {"state_dict": gathered(network)} if is_sharded(network) else {}
+    if together and torch.distributed.get_rank() > 0:
+        return
+    network.save_pretrained(folder, **weights)
     if not is_adapter(network):
         model.chat.tokenizer.save_pretrained(folder)
+
+
+def gathered(network: Any) -> dict[str, Any]:
+    """All weights of a sharded network, each once, on the CPU of the first process; nothing on the others."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    found = get_model_state_dict(network, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    once = dict([*network.named_parameters(), *network.named_buffers()])  # of tied weights, one
+    return {name: weight for name, weight in found.items() if name in once}
 
 
 def load_trained(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
@@ -25,13 +26,17 @@ IGNORED = -100  # what cross_entropy passes over
 
 @dataclass(frozen=True)
 class Trained:
-    """What one training came to. losses: of every update, in nats per trained token. seconds: wall time."""
+    """What one training came to. losses: of every update, in nats per trained token. seconds: wall time.
+
+    processes: how many trained it together.
+    """
 
     losses: list[float]
     updates: int
     tokens: int
     trained_tokens: int
     seconds: float
+    processes: int = 1
 
 
 Member = tuple[TokenRow, torch.Tensor | None]
@@ -158,7 +163,8 @@ class SegmentTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader[Member]:
         rows: Any = self.train_dataset
         batches: Any = FixedBatches(self.batches, self.args.train_batch_size)
-        accelerator, collate = self.accelerator, self.data_collator
+        accelerator = self.accelerator
+        collate: Any = self.data_collator
         parts = MicroBatches(collate, self.micro, accelerator.process_index, accelerator.num_processes)
         return DataLoader(rows, batch_sampler=batches, collate_fn=parts)
 
@@ -237,7 +243,7 @@ def train_adapter(
         disable_tqdm=True,
         remove_unused_columns=False,
         seed=seed,
-        use_cpu=next(network.parameters()).device.type == "cpu",
+        use_cpu=on_cpu(network),
     )
     started = time.perf_counter()
     report = Report(progress)
@@ -266,4 +272,12 @@ def train_adapter(
         tokens=sum(len(row.ids) for row in visited),
         trained_tokens=sum(row.trained for row in visited),
         seconds=time.perf_counter() - started,
+        processes=trainer.accelerator.num_processes,
     )
+
+
+def on_cpu(network: Any) -> bool:
+    """Where a network is trained: where it lies, but for one that accelerate will spread over the processes' GPUs."""
+    if torch.distributed.is_initialized():
+        return bool(PartialState().device.type == "cpu")
+    return bool(next(network.parameters()).device.type == "cpu")
