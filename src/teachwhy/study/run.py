@@ -32,12 +32,12 @@ from .behind_api import behind_api, check_api_study
 from .executor import run_units
 from .folder import folder_error, locked, read_json, sweep, write_json, write_text
 from .history import answered, begin, note_completed
+from .job import Job
 from .plan import Unit, plan_units, stamp_fits, study_stamp, versions
 from .prepare import Prepared, prepare, write_prepared
 from .register import entries_of
 from .results import collect
 from .study_file import Study, read_study
-from .unit import Job
 
 WORKER_MEMORY_BYTES = 3 * 2**30
 PROVIDER = "the provider's"

@@ -77,9 +77,16 @@ def train_together(path: Path, arm: str, seed: int, runs: Path, say: Say) -> Non
 
 def check_together(job: Job, unit: Unit) -> None:
     """Refuse what several processes cannot do."""
-    where = f"{job.study.path}"
+    where = str(job.study.path)
     if not unit.trained:
         raise InputError(f"The arm {unit.arm.name!r} is not trained.", where=where, remedy="Name one that is.")
+    for stage in job.study.stages(unit.arm):
+        if not stage.in_parts:
+            raise InputError(
+                f"A stage of the kind {stage.kind!r} is taught by one process.",
+                where=f"{where}, stage {stage.name!r}",
+                remedy="Run the study as usual, or name an arm that goes through other stages.",
+            )
     if job.environment["compile"]:
         raise InputError(
             "Several processes train a unit without torch.compile.",
