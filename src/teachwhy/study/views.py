@@ -85,7 +85,7 @@ def plan_cost(
     study = read_study(path, model=model, quick=quick)
     job = prepare_job(study, runs, say)
     works = works_of(job, plan_units(study, arms, seeds, quick=quick), chat_of(job.source)[0])
-    full = getattr(study.settings.train, "adapter", "lora") == "none"
+    full = study.settings.train.adapter == "none"
     return "\n".join(cost_lines([cost_of(works, size, device, full=full) for size in sizes], device, dollars))
 
 
