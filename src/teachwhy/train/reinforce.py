@@ -24,7 +24,7 @@ from .supervised import FixedBatches, Keep, Trained
 from .tasks import LOWEST, Reward, TaskRow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reinforced(Trained):
     """rewards: the mean over the answers of every update. unread: share of all answers that could not be read.
 
