@@ -114,7 +114,7 @@ def test_no_file_is_long(file):
 
 def test_every_room_has_a_front_door():
     folders = {file.parent for file in FILES if file.parent.name}
-    assert {folder.as_posix() for folder in folders} == {*ROOMS, "stats", "evals/honeypots"}
+    assert {folder.as_posix() for folder in folders} == {*ROOMS, "stats", "evals/honeypots", "study/executors"}
     assert all(folder / "__init__.py" in FILES for folder in folders)
 
 

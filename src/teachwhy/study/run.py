@@ -28,7 +28,7 @@ from ..models.load import model_context
 from ..text import fingerprint
 from ..train.reporters import check_reporters
 from .behind_api import behind_api, check_api_study
-from .executor import run_units
+from .executors import WORKER_MEMORY_BYTES, find_executor, run_units
 from .folder import folder_error, locked, read_json, sweep, write_json, write_text
 from .history import answered, begin, note_completed
 from .plan import Unit, plan_units, stamp_fits, study_stamp, versions
@@ -38,7 +38,6 @@ from .results import collect
 from .study_file import Study, read_study
 from .unit import Job
 
-WORKER_MEMORY_BYTES = 3 * 2**30
 PROVIDER = "the provider's"
 Say = Callable[[str], None]
 
@@ -68,6 +67,7 @@ def run_study(
     arms: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     runs: Path = Path("runs"),
+    executor: str | None = None,
     asking: Asking = USUAL,
     purse: Purse | None = None,
     say: Say = print,
@@ -75,11 +75,14 @@ def run_study(
 ) -> Run:
     """Run a study, or the part of it that arms and seeds name; parts of one study join in one run folder.
 
-    quick: what the study's `quick:` says, at its first seed. asking, purse: how a model behind an API is asked, and
-    what all that is asked of it in this study may cost.
+    quick: what the study's `quick:` says, at its first seed. executor: instead of the study's. asking, purse: how a
+    model behind an API is asked, and what all that is asked of it in this study may cost.
     Errors (TeachwhyError): bad input, a check that does not hold, a model or folder that cannot be used.
     """
     study = read_study(path, model=model, quick=quick)
+    if executor:
+        find_executor(executor, where="--executor")
+        study = replace(study, settings=study.settings.model_copy(update={"executor": executor}))
     units = plan_units(study, arms, seeds, quick=quick)
     check_reporters(study.settings.train.report_to, f"{study.path}, field 'train.report_to'")
     job = replace(prepare_job(study, runs, say), asking=asking, purse=purse or Purse())
@@ -115,6 +118,7 @@ def prepare_job(study: Study, runs: Path, say: Say) -> Job:
 def prepare_study(study: Study, say: Say) -> tuple[ModelSource, ModelSource, Prepared]:
     """The model, the judge, and the rows and prompts with every check that comes before training."""
     check_api_study(study)
+    find_executor(study.settings.executor, where=f"{study.path}, field 'executor'")
     source = find_named(study, study.settings.model, say)
     judge = find_named(study, study.settings.judge, say) if study.settings.judge else source
     chat, context = chat_of(source)

@@ -1,0 +1,74 @@
+"""The local executor: a few worker processes that share out the trainings and exams of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from queue import Queue
+from typing import IO
+
+from ..plan import Unit
+from ..unit import Job, Step
+from .hand import Hand, Inbox, OnMessage, start_worker
+
+
+def run_locally(job: Job, units: Sequence[Unit], workers: int, on_message: OnMessage, lock: IO[str]) -> dict[str, str]:
+    """Run the units; returns unit name -> what went wrong, for those that failed. The others go on.
+
+    on_message: called with every message of a worker (unit, and phase/done/total/note, or ended, or failed).
+    lock: the run folder's open lock file; the workers hold it too, so that it is free only when they are gone.
+    """
+    waiting = [Step(unit, "exams" if job.trained(unit) else "training") for unit in units]
+    failures: dict[str, str] = {}
+    inbox: Inbox = Queue()
+    hands = [start_worker(job, inbox, lock) for _ in range(min(workers, len(waiting)))]
+    retired: list[Hand] = []
+    try:
+        give_next(hands, waiting)
+        while any(hand.step for hand in hands):
+            hand, message = inbox.get()
+            if message is None:
+                if hand in hands:
+                    hands.remove(hand)
+                if hand.step is None:
+                    continue
+                message = {"unit": hand.step.unit.name, "failed": hand.cause_of_death()}
+                if waiting:
+                    hands.append(start_worker(job, inbox, lock))
+            if "failed" in message:
+                failures[message["unit"]] = message["failed"]
+            on_message(message)
+            if "ended" in message:
+                put_exams(hand.step, waiting, workers)
+            if "ended" in message or "failed" in message:
+                hand.trained = hand.trained or (hand.step is not None and hand.step.part == "training")
+                hand.step = None
+                if hand in hands and spent(hand, waiting):
+                    hand.retire()
+                    hands.remove(hand)
+                    retired.append(hand)
+                    if len(waiting) > sum(other.step is None for other in hands):
+                        hands.append(start_worker(job, inbox, lock))
+                give_next(hands, waiting)
+    finally:
+        for hand in [*hands, *retired]:
+            hand.end()
+    return failures
+
+
+def put_exams(ended: Step | None, waiting: list[Step], workers: int) -> None:
+    """Exams follow their training at once; only the last trainings go first, since they have the longest way to go."""
+    if ended and ended.part == "training":
+        last = sum(step.part == "training" for step in waiting) < workers
+        waiting.insert(len(waiting) if last else 0, Step(ended.unit, "exams"))
+
+
+def spent(hand: Hand, waiting: Sequence[Step]) -> bool:
+    """Whether a worker has trained its last: what it was compiled for is gigabytes that an exam has better use for."""
+    return hand.trained and not any(step.part == "training" for step in waiting)
+
+
+def give_next(hands: Sequence[Hand], waiting: list[Step]) -> None:
+    """A step to every worker that has none, as long as there are any."""
+    for hand in hands:
+        if waiting and hand.step is None:
+            hand.begin(waiting.pop(0))
