@@ -26,6 +26,7 @@ from .hand import WORKER_MEMORY_BYTES, Inbox, OnMessage, start_worker
 
 LOST_AT_MOST = 5
 TELL_EVERY_SECONDS = 2.0
+LOOK_EVERY_SECONDS = 0.5
 SHOWN_WITHIN_SECONDS = 90.0  # NFS clients keep what they know of a folder for up to a minute
 
 
@@ -50,7 +51,8 @@ def run_on_ray(job: Job, units: Sequence[Unit], workers: int, on_message: OnMess
         failures: dict[str, str] = {}
         running = {task.remote(shared, unit): unit for unit in in_order(units)}
         while running:
-            for stream in ray.wait(list(running), num_returns=1)[0]:
+            # Together: to look at a thousand streams for the sake of one message would take all the driver's time.
+            for stream in ray.wait(list(running), num_returns=len(running), timeout=LOOK_EVERY_SECONDS)[0]:
                 unit = running[stream]
                 message = next_message(ray, stream, unit)
                 if message is None:
