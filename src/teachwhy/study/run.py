@@ -24,17 +24,19 @@ from ..models import (
     find_model,
     load_chat,
 )
+from ..models.cache import cache_folder
 from ..models.load import model_context
 from ..text import fingerprint
 from ..train.reporters import check_reporters
 from .behind_api import behind_api, check_api_study
 from .executors import WORKER_MEMORY_BYTES, find_executor, run_units
 from .folder import folder_error, locked, read_json, sweep, write_json, write_text
-from .history import answered, begin, note_completed
+from .history import LOG, answered, begin, note_completed
 from .plan import Unit, plan_units, stamp_fits, study_stamp, versions
 from .prepare import Prepared, prepare, write_prepared
 from .register import entries_of
 from .results import collect
+from .shared import Shared, address_of, copy_of
 from .study_file import Study, read_study
 from .unit import Job
 
@@ -66,7 +68,7 @@ def run_study(
     model: str | None = None,
     arms: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
-    runs: Path = Path("runs"),
+    runs: Path | str = Path("runs"),
     executor: str | None = None,
     asking: Asking = USUAL,
     purse: Purse | None = None,
@@ -76,7 +78,8 @@ def run_study(
     """Run a study, or the part of it that arms and seeds name; parts of one study join in one run folder.
 
     quick: what the study's `quick:` says, at its first seed. executor: instead of the study's. asking, purse: how a
-    model behind an API is asked, and what all that is asked of it in this study may cost.
+    model behind an API is asked, and what all that is asked of it in this study may cost. runs: a folder, or an address
+    of fsspec's such as s3://bucket/runs, of which a copy is kept here.
     Errors (TeachwhyError): bad input, a check that does not hold, a model or folder that cannot be used.
     """
     study = read_study(path, model=model, quick=quick)
@@ -103,16 +106,29 @@ def run_study(
         note_completed(job, units, quick=quick and not arms and not seeds, say=say)
         results = write_results(job, failures)
         unheard = {unit.name: count for unit in units if (count := job.unheard(unit))}
+        share(job)
     return Run(job.run, results, failures, unheard)
 
 
-def prepare_job(study: Study, runs: Path, say: Say) -> Job:
-    """Find the model, make and check the rows, and name the run folder. Writes nothing."""
+def prepare_job(study: Study, runs: Path | str, say: Say) -> Job:
+    """Find the model, make and check the rows, and name the run folder. Writes nothing but a copy of what is shared."""
     source, judge, prepared = prepare_study(study, say)
     environment = environment_of(study)
     stamp = fingerprint([study_stamp(study, source, judge), environment])
-    run = runs.resolve() / study.settings.name / stamp[:8]
-    return Job(study, source, judge, prepared, run, environment, environment["threads"])
+    address = address_of(runs)
+    folder = copy_of(address, cache_folder()) if address else Path(runs).resolve()
+    run = folder / study.settings.name / stamp[:8]
+    shared = Shared(f"{address}/{study.settings.name}") if address else None
+    if shared:
+        say(f"{shared.address}: copied to {run.parent}")
+        shared.pull(run.parent, [run.name, LOG])
+    return Job(study, source, judge, prepared, run, environment, environment["threads"], shared=shared)
+
+
+def share(job: Job) -> None:
+    """Carry what is new to where the run folder is kept, if it is a copy."""
+    if job.shared:
+        job.shared.push(job.run.parent, [job.run.name, LOG])
 
 
 def prepare_study(study: Study, say: Say) -> tuple[ModelSource, ModelSource, Prepared]:
@@ -258,7 +274,9 @@ def report_study(
                     where=str(record.parent),
                     remedy=f"`teachwhy run {path}` makes it again; nothing else is lost.",
                 )
-        return Run(job.run, write_results(job, {}, anew=anew), {})
+        results = write_results(job, {}, anew=anew)
+        share(job)
+    return Run(job.run, results, {})
 
 
 def write_results(job: Job, failures: dict[str, str], *, anew: bool = False) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from .journal import Asked, Journal, journal_path, put_to_api, told
 from .noise import Again, judge_again, read_answers, sample_again
 from .plan import Unit, evals_stamp, stamp_fits, train_stamp, versions
 from .prepare import Prepared, conversation, item_prompts
+from .shared import Shared
 from .study_file import Study
 
 Tell = Callable[[str, int, int, str], None]
@@ -49,7 +50,7 @@ class Job:
     """Everything the workers of one run share. environment: what the bytes of a result may depend on.
 
     source: the model under study. judge: the one that reads and foresees answers. asking, purse: how a model behind an
-    API is asked, and what that may cost.
+    API is asked, and what that may cost. shared: where the run folder is kept, if it is a copy.
     """
 
     study: Study
@@ -61,6 +62,7 @@ class Job:
     threads: int
     asking: Asking = USUAL
     purse: Purse = field(default_factory=Purse)
+    shared: Shared | None = None
 
     def train_stamp(self, unit: Unit) -> str:
         return train_stamp(
@@ -118,6 +120,13 @@ class Job:
 
     def done(self, unit: Unit) -> bool:
         return self.trained(unit) and self.examined(unit) and not self.unheard(unit)
+
+    def parts(self, unit: Unit) -> list[str]:
+        """The folders that a unit starts from and leaves, below the study's folder of runs."""
+        folders = [unit.evals_folder(self.run)]
+        if unit.trained:
+            folders += [unit.train_folder(self.run), self.run / "train" / "step0" / f"seed-{unit.real_seed}"]
+        return [folder.relative_to(self.run.parent).as_posix() for folder in folders]
 
     @property
     def trunk_folder(self) -> Path:

@@ -38,6 +38,8 @@ def run_locally(job: Job, units: Sequence[Unit], workers: int, on_message: OnMes
                 failures[message["unit"]] = message["failed"]
             on_message(message)
             if "ended" in message:
+                if job.shared and hand.step:
+                    job.shared.push(job.run.parent, job.parts(hand.step.unit))
                 put_exams(hand.step, waiting, workers)
             if "ended" in message or "failed" in message:
                 hand.trained = hand.trained or (hand.step is not None and hand.step.part == "training")

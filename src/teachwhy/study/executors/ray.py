@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,6 +58,8 @@ def run_on_ray(job: Job, units: Sequence[Unit], workers: int, on_message: OnMess
                 message = next_message(ray, stream, unit)
                 if message is None:
                     del running[stream]
+                    if job.shared:
+                        job.shared.pull(job.run.parent, job.parts(unit))
                     message = None if unit.name in failures else not_here(job, unit)
                 if message and "lost" in message:
                     running.pop(stream, None)
@@ -98,7 +101,8 @@ def cluster() -> Iterator[Any]:
         raise RunError(
             f"The Ray cluster cannot be reached: {first_line(error)}.",
             where=f"RAY_ADDRESS={address}" if address else "the cluster that was last started on this machine",
-            remedy="Start it with `ray start --head`; or take RAY_ADDRESS=local, which starts one for this run alone.",
+            remedy="Start it with `ray start --head`; where it asks for a token, set RAY_AUTH_MODE=token. Or take "
+            "RAY_ADDRESS=local, which starts one for this run alone.",
         ) from None
     try:
         yield ray
@@ -161,13 +165,30 @@ def work(job: Job, unit: Unit) -> Iterator[dict[str, Any]]:
     Yields the worker's messages: unit, and phase/done/total/note, or ended, or failed; or lost, with its cause.
     """
     try:
-        job = fit_to_machine(job)
         # A unit that another driver left at work is waited for; what it finished is not done again.
-        with locked(job.run / ".locks" / unit.name, say=lambda text: None) as lock:
-            if not job.done(unit):
-                yield from told_now_and_then(run_steps(job, unit, lock))
+        with run_folder(fit_to_machine(job), unit) as here, lock_of(here, unit) as lock:
+            if not here.done(unit):
+                yield from told_now_and_then(run_steps(here, unit, lock))
     except TeachwhyError as error:
         yield {"unit": unit.name, "failed": f"{error} (on {platform.node()})"}
+
+
+def lock_of(job: Job, unit: Unit) -> contextlib.AbstractContextManager[IO[str]]:
+    return locked(job.run / ".locks" / unit.name, say=lambda text: None)
+
+
+@contextlib.contextmanager
+def run_folder(job: Job, unit: Unit) -> Iterator[Job]:
+    """The job as it is, or, where the run folder is kept at an address, in a folder with what the unit starts from."""
+    if job.shared is None:
+        yield job
+        return
+    with tempfile.TemporaryDirectory(prefix="teachwhy-") as scratch:
+        here = replace(job, run=Path(scratch) / job.run.name)
+        job.shared.pull(Path(scratch), here.parts(unit))
+        for record in here.damaged(unit):
+            record.unlink(missing_ok=True)
+        yield here
 
 
 def run_steps(job: Job, unit: Unit, lock: IO[str]) -> Iterator[dict[str, Any]]:
@@ -179,6 +200,8 @@ def run_steps(job: Job, unit: Unit, lock: IO[str]) -> Iterator[dict[str, Any]]:
             hand.begin(step)
             while True:
                 message = inbox.get()[1] or {"unit": unit.name, "lost": hand.cause_of_death()}
+                if job.shared and ("ended" in message or "failed" in message):
+                    job.shared.push(job.run.parent, [job.run.name])
                 yield message
                 if "failed" in message or "lost" in message:
                     return
@@ -211,7 +234,7 @@ def fit_to_machine(job: Job) -> Job:
 
     Errors (TeachwhyError): the run folder is not here, a library of another version, no model or another one.
     """
-    if not (job.run / "study.json").is_file():
+    if not job.shared and not (job.run / "study.json").is_file():
         raise RunError(
             "The run folder is not on this machine.",
             where=str(job.run),
