@@ -32,6 +32,7 @@ from .behind_api import behind_api, check_api_study
 from .executors import WORKER_MEMORY_BYTES, find_executor, run_units
 from .folder import folder_error, locked, read_json, sweep, write_json, write_text
 from .history import LOG, answered, begin, note_completed
+from .journal import journal_path
 from .plan import Unit, plan_units, stamp_fits, study_stamp, versions
 from .prepare import Prepared, prepare, write_prepared
 from .register import entries_of
@@ -106,7 +107,6 @@ def run_study(
         note_completed(job, units, quick=quick and not arms and not seeds, say=say)
         results = write_results(job, failures)
         unheard = {unit.name: count for unit in units if (count := job.unheard(unit))}
-        share(job)
     return Run(job.run, results, failures, unheard)
 
 
@@ -121,14 +121,19 @@ def prepare_job(study: Study, runs: Path | str, say: Say) -> Job:
     shared = Shared(f"{address}/{study.settings.name}") if address else None
     if shared:
         say(f"{shared.address}: copied to {run.parent}")
-        shared.pull(run.parent, [run.name, LOG])
+        shared.pull(run.parent, kept(run, source))
     return Job(study, source, judge, prepared, run, environment, environment["threads"], shared=shared)
 
 
 def share(job: Job) -> None:
     """Carry what is new to where the run folder is kept, if it is a copy."""
     if job.shared:
-        job.shared.push(job.run.parent, [job.run.name, LOG])
+        job.shared.push(job.run.parent, kept(job.run, job.source))
+
+
+def kept(run: Path, source: ModelSource) -> list[str]:
+    """What belongs to a run of all that lies in the study's folder of runs."""
+    return [run.name, LOG, journal_path(run.parent, source.fingerprint).name]
 
 
 def prepare_study(study: Study, say: Say) -> tuple[ModelSource, ModelSource, Prepared]:
@@ -274,9 +279,7 @@ def report_study(
                     where=str(record.parent),
                     remedy=f"`teachwhy run {path}` makes it again; nothing else is lost.",
                 )
-        results = write_results(job, {}, anew=anew)
-        share(job)
-    return Run(job.run, results, {})
+        return Run(job.run, write_results(job, {}, anew=anew), {})
 
 
 def write_results(job: Job, failures: dict[str, str], *, anew: bool = False) -> dict[str, Any]:
@@ -293,6 +296,7 @@ def write_results(job: Job, failures: dict[str, str], *, anew: bool = False) -> 
         write_text(answers, render_answers(results, sittings))
         write_text(page, render_report(results, timings=timings(job)))
         write_json(job.run / "results.json", results)  # last: after a kill before it, all are written again
+    share(job)
     return results
 
 

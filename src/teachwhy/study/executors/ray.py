@@ -7,6 +7,7 @@ Ray ends the tasks of a driver that is gone, and a worker process ends with the 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import platform
 import tempfile
@@ -96,7 +97,7 @@ def cluster() -> Iterator[Any]:
         yield ray
         return
     try:
-        ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
+        ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise RunError(
             f"The Ray cluster cannot be reached: {first_line(error)}.",
