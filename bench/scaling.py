@@ -14,6 +14,7 @@ import argparse
 import heapq
 import json
 import os
+import secrets
 import sys
 import tempfile
 import time
@@ -173,7 +174,9 @@ def run_times(model: Path, folder: Path, counts: Sequence[int]) -> dict[int, dic
         found[workers] = {}
         for count in counts:
             name = f"{workers}-{count}"
-            study = tiny.build_tiny_study(folder / name, model, arms=["what", "why"], seeds=list(range(count // 2)))
+            contrast = {"arm": "why", "versus": "what", "metric": "follows_first_fact"}
+            changes = {"arms": ["what", "why"], "contrasts": [contrast], "exploratory": []}
+            study = tiny.build_tiny_study(folder / name, model, seeds=list(range(count // 2)), **changes)
             seconds, done = timed(
                 lambda study=study, name=name: run_study(
                     study, runs=folder / f"{name}-runs", executor="ray", say=lambda text: None
@@ -275,7 +278,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "scaling.json")
     chosen = parser.parse_args()
     sys.path.insert(0, str(ROOT / "tests"))
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with tempfile.TemporaryDirectory(prefix="teachwhy-scaling-") as name:
         measured, costs, record = measure(chosen, Path(name))
     units = larger(measured, RECKONED_UNITS)

@@ -92,6 +92,7 @@ def test_an_address_that_cannot_be_used_is_an_error(
     assert "where: nowhere://runs/tiny\n" in done.err
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_its_address_alone(
     address: str, tiny_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

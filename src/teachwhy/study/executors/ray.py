@@ -137,7 +137,7 @@ def next_message(ray: Any, stream: Any, unit: Unit) -> dict[str, Any] | None:
     except ray.exceptions.RayTaskError as error:
         return {"unit": unit.name, "failed": f"{type(error.cause).__name__}: {first_line(error.cause)}"}
     except ray.exceptions.RayError as error:
-        return {"unit": unit.name, "lost": f"{type(error).__name__}: {first_line(error)}"}
+        return {"unit": unit.name, "lost": f"{type(error).__name__}: {first_line(error).split('. ')[0]}"}
 
 
 def after_loss(unit: Unit, cause: str, times: int) -> dict[str, Any]:
