@@ -171,6 +171,7 @@ class StudySettings(Strict):
     shared: list[str] = Field(default_factory=list, description="Left out of the overlap check: system, policy.")
     quick: QuickSettings = QuickSettings()
     workers: int | None = Field(None, gt=0, description="Units at work at once; null fits the machine.")
+    executor: str = Field("local", description="Where units are worked on: local, or ray for a cluster.")
 
     @property
     def arms_by_size(self) -> list[str]:
