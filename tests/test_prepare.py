@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def prepared(folder: Path, model: Path, **changes: object) -> Prepared:
 
 def tokens_an_update(found: Prepared, arm: str) -> float:
     rows = found.token_rows[arm]
-    return found.batch[arm] * sum(row.trained for row in rows) / len(rows)
+    return found.lessons[arm][0].batch * sum(row.trained for row in rows) / len(rows)
 
 
 @pytest.fixture
@@ -42,16 +43,19 @@ def test_twins_read_a_part_and_what_more_reads_all(found: Prepared) -> None:
 
 
 def test_all_arms_have_as_many_updates_and_what_more_as_many_trained_tokens_as_why(found: Prepared) -> None:
-    assert {len(found.batches(arm, 0)) for arm in found.rows} == set(found.updates.values()) == {found.updates["why"]}
-    assert found.batch["what_more"] > found.batch["what"] == found.batch["why"] == found.batch["generic"]
-    one_row_more = tokens_an_update(found, "what") / found.batch["what"]
+    lessons = {arm: of_arm[0] for arm, of_arm in found.lessons.items()}
+    updates = {one.updates for one in lessons.values()}
+    assert {len(one.batches(0)) for one in lessons.values()} == updates == {lessons["why"].updates}
+    assert lessons["what_more"].batch > lessons["what"].batch == lessons["why"].batch == lessons["generic"].batch
+    one_row_more = tokens_an_update(found, "what") / lessons["what"].batch
     assert abs(tokens_an_update(found, "what_more") - tokens_an_update(found, "why")) <= one_row_more
 
 
 def test_how_many_rows_an_update_holds_is_part_of_what_an_adapter_depends_on(found: Prepared) -> None:
-    other = Prepared(**vars(found) | {"batch": {arm: rows + 1 for arm, rows in found.batch.items()}})
-    assert other.rows_hash("what_more") != found.rows_hash("what_more")
-    assert other.rows_hash("what") == found.rows_hash("what")  # the study's own batch is in the settings
+    for arm, settled in (("what_more", False), ("what", True)):  # the study's own batch is in the settings
+        lessons = found.lessons[arm][0]
+        other = replace(lessons, batch=lessons.batch + 1)
+        assert (other.hash == lessons.hash) is settled
 
 
 def test_what_the_examples_cannot_make_is_refused(tmp_path: Path, tiny_model: Path) -> None:

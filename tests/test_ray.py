@@ -25,10 +25,11 @@ from teachwhy.errors import InputError, ModelError, RunError
 from teachwhy.study import plan_units, prepare_job, read_study, run_study
 from teachwhy.study.executors import EXECUTORS, find_executor
 from teachwhy.study.executors import ray as on_ray
+from teachwhy.study.executors.ray import Task
 from teachwhy.study.folder import locked
-from teachwhy.study.plan import Unit, study_stamp
+from teachwhy.study.job import Job, Step
+from teachwhy.study.plan import study_stamp
 from teachwhy.study.run import write_start
-from teachwhy.study.unit import Job, Step
 
 SILENT: Callable[[str], None] = lambda text: None  # noqa: E731
 GIGABYTE = 2**30
@@ -46,8 +47,8 @@ def job(tiny_study: Path, tmp_path: Path) -> Job:
     return made
 
 
-def unit_of(job: Job, name: str) -> Unit:
-    return next(unit for unit in plan_units(job.study) if unit.name == name)
+def task_of(job: Job, name: str) -> Task:
+    return next(task for task in on_ray.tasks(job, plan_units(job.study)) if task.name == name)
 
 
 def with_environment(job: Job, **changes: object) -> Job:
@@ -72,14 +73,27 @@ def test_a_unit_on_a_gpu_asks_for_one(job: Job) -> None:
 
 
 def test_trainings_go_first_and_seeds_stay_in_their_order(job: Job) -> None:
-    names = [unit.name for unit in on_ray.in_order(plan_units(job.study))]
+    names = [task.name for task in on_ray.tasks(job, plan_units(job.study))]
     assert names[:3] == ["what/seed-0", "why/seed-0", "swapped/seed-0"]
     assert names[-2:] == ["base/seed-none", "policy_in_prompt/seed-none"]
 
 
-def test_a_lost_unit_is_run_again_so_often_and_no_more(job: Job) -> None:
-    unit = unit_of(job, "what/seed-0")
-    said = [on_ray.after_loss(unit, "gone", times) for times in range(1, on_ray.LOST_AT_MOST + 2)]
+def test_a_checkpoint_is_in_the_task_of_the_training_that_it_comes_from(tiny_model: Path, tmp_path: Path) -> None:
+    stages = [{"name": "first", "kind": "supervised", "checkpoints": 2}]
+    study = tiny.build_tiny_study(tmp_path / "staged", tiny_model, seeds=[0], stages=stages)
+    staged = prepare_job(read_study(study), tmp_path / "runs", SILENT)
+    task = task_of(staged, "what/seed-0")
+    assert [unit.name for unit in task.units] == ["what/seed-0", "what@first.50/seed-0"]
+    exams = [Step(unit, "exams") for unit in task.units]
+    assert list(on_ray.steps_left(staged, task)) == [Step(task.taught, "training"), *exams]
+    checkpoint = on_ray.tasks(staged, task.units[1:])[0]
+    assert (checkpoint.name, checkpoint.units) == ("what/seed-0", task.units[1:]), "the others are done"
+    folder = f"{staged.run.name}/train/what@first.50/seed-0"
+    assert folder in on_ray.parts(staged, task)
+
+
+def test_a_lost_unit_is_run_again_so_often_and_no_more() -> None:
+    said = [on_ray.after_loss("what/seed-0", "gone", times) for times in range(1, on_ray.LOST_AT_MOST + 2)]
     assert [message for message in said if "failed" in message] == said[-1:]
     assert said[0]["again"] == "its worker was lost (gone); run again, 1 of 5"
     assert said[-1]["failed"] == "its worker was lost 6 times, at last: gone"
@@ -95,13 +109,12 @@ def test_progress_is_passed_on_now_and_then_and_all_else_at_once(monkeypatch: py
 
 
 def test_steps_are_those_that_are_left(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    unit = unit_of(job, "what/seed-0")
-    assert list(on_ray.steps_left(job, unit)) == [Step(unit, "training"), Step(unit, "exams")]
+    task, untrained = task_of(job, "what/seed-0"), task_of(job, "base/seed-none")
+    unit = task.taught
+    assert list(on_ray.steps_left(job, task)) == [Step(unit, "training"), Step(unit, "exams")]
+    assert list(on_ray.steps_left(job, untrained)) == [Step(untrained.taught, "exams")]
     monkeypatch.setattr(Job, "trained", lambda job, unit: True)
-    assert list(on_ray.steps_left(job, unit)) == [Step(unit, "exams")]
-    assert list(on_ray.steps_left(job, unit_of(job, "base/seed-none"))) == [
-        Step(unit_of(job, "base/seed-none"), "exams")
-    ]
+    assert list(on_ray.steps_left(job, task)) == [Step(unit, "exams")]
 
 
 # The setting
@@ -159,7 +172,7 @@ def test_a_model_behind_an_api_is_refused(job: Job, tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_shared_is_said_and_not_made(job: Job, tmp_path: Path) -> None:
     elsewhere = replace(job, run=tmp_path / "not" / "mounted")
-    said = list(on_ray.work(elsewhere, unit_of(job, "base/seed-none")))
+    said = list(on_ray.work(elsewhere, task_of(job, "base/seed-none")))
     assert len(said) == 1
     assert "The run folder is not on this machine." in said[0]["failed"]
     assert not elsewhere.run.exists()
@@ -183,24 +196,26 @@ def test_a_model_that_lies_elsewhere_on_this_machine_is_found(job: Job, tmp_path
 
 
 def test_what_never_shows_in_the_run_folder_is_a_failure(job: Job) -> None:
-    found = on_ray.not_here(job, unit_of(job, "base/seed-none"), seconds=0.0)
-    assert found is not None
-    assert "shared by all machines" in found["failed"]
+    task = task_of(job, "base/seed-none")
+    found = on_ray.not_here(job, task, {}, seconds=0.0)
+    assert [message["unit"] for message in found] == [task.name]
+    assert "shared by all machines" in found[0]["failed"]
+    assert on_ray.not_here(job, task, {task.name: "it failed"}, seconds=0.0) == [], "that is said already"
 
 
 def test_a_task_trains_and_examines_and_another_finds_it_done(job: Job) -> None:
-    unit = unit_of(job, "what/seed-0")
-    said = list(on_ray.work(job, unit))
+    task = task_of(job, "what/seed-0")
+    said = list(on_ray.work(job, task))
     assert [message["ended"] for message in said if "ended" in message] == ["training", "exams"]
-    assert {message["unit"] for message in said} == {unit.name}
-    assert job.done(unit)
-    assert on_ray.not_here(job, unit, seconds=0.0) is None
-    assert list(on_ray.work(job, unit)) == []
+    assert {message["unit"] for message in said} == {task.name}
+    assert job.done(task.taught)
+    assert on_ray.not_here(job, task, {}, seconds=0.0) == []
+    assert list(on_ray.work(job, task)) == []
 
 
 def test_a_task_says_when_its_worker_process_is_lost(job: Job) -> None:
     said = []
-    for message in on_ray.work(job, unit_of(job, "what/seed-0")):
+    for message in on_ray.work(job, task_of(job, "what/seed-0")):
         said.append(message)
         for process in workers_under(psutil.Process()):
             process.kill()
@@ -209,10 +224,10 @@ def test_a_task_says_when_its_worker_process_is_lost(job: Job) -> None:
 
 
 def test_a_unit_at_work_elsewhere_is_waited_for(job: Job) -> None:
-    unit = unit_of(job, "base/seed-none")
+    task = task_of(job, "base/seed-none")
     said: list[dict[str, Any]] = []
-    with locked(job.run / ".locks" / unit.name, say=SILENT):
-        second = threading.Thread(target=lambda: said.extend(on_ray.work(job, unit)), daemon=True)
+    with locked(job.run / ".locks" / task.name, say=SILENT):
+        second = threading.Thread(target=lambda: said.extend(on_ray.work(job, task)), daemon=True)
         second.start()
         second.join(timeout=1.0)
         assert second.is_alive()

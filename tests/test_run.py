@@ -21,10 +21,11 @@ from teachwhy.errors import RunError, TeachwhyError
 from teachwhy.study import report_study, run_study
 from teachwhy.study import run as run_module
 from teachwhy.study.executors.local import put_exams
+from teachwhy.study.job import Job, Step
 from teachwhy.study.plan import Unit
 from teachwhy.study.run import Run
 from teachwhy.study.study_file import ArmSetting
-from teachwhy.study.unit import Job, Step, Worker
+from teachwhy.study.unit import Worker
 from teachwhy.study.worker import run_step
 
 SILENT: Callable[[str], None] = lambda text: None  # noqa: E731
@@ -347,10 +348,10 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
 def test_the_last_trainings_go_before_the_exams_that_wait() -> None:
     what, why, swapped = (Unit(ArmSetting(name=name, arm=name), 0) for name in ("what", "why", "swapped"))
     two_wait = [Step(why, "training"), Step(swapped, "training")]
-    put_exams(Step(what, "training"), two_wait, workers=2)
+    put_exams(Step(what, "training"), [what], two_wait, workers=2)
     assert two_wait[0] == Step(what, "exams")
     one_waits = [Step(swapped, "training")]
-    put_exams(Step(what, "training"), one_waits, workers=2)
+    put_exams(Step(what, "training"), [what], one_waits, workers=2)
     assert one_waits == [Step(swapped, "training"), Step(what, "exams")]
-    put_exams(Step(what, "exams"), one_waits, workers=2)
+    put_exams(Step(what, "exams"), [what], one_waits, workers=2)
     assert len(one_waits) == 2

@@ -144,8 +144,8 @@ def test_arms_that_read_the_same_are_twins_and_all_have_as_many_updates(tmp_path
     ]
     assert groups[1]["arms"] == ["tale_what_varied", "tale_why_varied"]
     assert found.checks["twins"]["held"]
-    assert set(found.checks["updates"].values()) == set(found.updates.values()) == {4}
-    assert {len(found.batches(name, 0)) for name in found.rows} == {4}
+    assert set(found.checks["updates"].values()) == {of_arm[0].updates for of_arm in found.lessons.values()} == {4}
+    assert {len(found.lessons[name][0].batches(0)) for name in found.rows} == {4}
     assert found.checks["not_twins"] == {}
     lengths, tokens = found.checks["lengths"], found.checks["tokens"]
     assert set(lengths) == set(tokens) == {str(setting["name"]) for setting in ARMS if isinstance(setting, dict)}
@@ -161,8 +161,8 @@ def test_updates_that_an_arms_own_rows_do_not_settle_are_part_of_what_its_adapte
         for count in (3, 6)
     )
     assert many.rows["question_why"] == few.rows["question_why"]
-    assert many.updates["question_why"] != few.updates["question_why"]
-    assert many.rows_hash("question_why") != few.rows_hash("question_why")
+    assert many.lessons["question_why"][0].updates != few.lessons["question_why"][0].updates
+    assert many.lessons["question_why"][0].hash != few.lessons["question_why"][0].hash
 
 
 def test_a_twin_that_differs_within_its_shape_stops_the_run(

@@ -21,9 +21,10 @@ from teachwhy.stats import Observation, Point, tokens_at
 from teachwhy.study import plan_study, plan_units, prepare_job, read_study, run_study, study_status
 from teachwhy.study import run as run_module
 from teachwhy.study.curves import all_curves, token_savings
-from teachwhy.study.plan import Unit, evals_stamp, train_stamp
+from teachwhy.study.plan import Unit, evals_stamp, train_stamps
 from teachwhy.study.prepare import Prepared
 from teachwhy.study.run import Run
+from teachwhy.study.stages import usual_stages
 from teachwhy.study.study_file import Study
 
 MEASURE = {"metric": "follows_first_fact", "subset": {"kind": "conflict"}}
@@ -99,8 +100,13 @@ def prepared(folder: Path, model: Path, **changes: object) -> Prepared:
 def test_arms_of_one_size_are_twins_with_as_many_updates(tmp_path: Path, tiny_model: Path) -> None:
     found = prepared(tmp_path, tiny_model)
     assert {arm: len(rows) for arm, rows in found.rows.items()} == {"what": 6, "why": 6, "what@3": 3, "why@3": 3}
-    assert dict(found.updates) == {"what": 4, "why": 4, "what@3": 2, "why@3": 2}
-    assert found.batches("what@3", 1) == found.batches("why@3", 1)
+    assert {arm: of_arm[0].updates for arm, of_arm in found.lessons.items()} == {
+        "what": 4,
+        "why": 4,
+        "what@3": 2,
+        "why@3": 2,
+    }
+    assert found.lessons["what@3"][0].batches(1) == found.lessons["why@3"][0].batches(1)
     sizes = found.checks["sizes"]
     assert {name: sizes["3"][name] for name in ("arms", "rows", "held", "updates")} == {
         "arms": ["what@3", "why@3"],
@@ -120,15 +126,15 @@ def test_sizes_change_no_check_and_nothing_of_the_full_arms(tmp_path: Path, tiny
     checks = dict(with_sizes.checks) | {"sizes": {}}
     assert checks == without.checks
     for arm in ("what", "why"):
-        assert with_sizes.rows_hash(arm) == without.rows_hash(arm)
-        assert with_sizes.batches(arm, 0) == without.batches(arm, 0)
-    assert len({with_sizes.rows_hash(arm) for arm in ("why", "why@2", "why@3")}) == 3
+        assert with_sizes.lessons[arm][0].hash == without.lessons[arm][0].hash
+        assert with_sizes.lessons[arm][0].batches(0) == without.lessons[arm][0].batches(0)
+    assert len({with_sizes.lessons[arm][0].hash for arm in ("why", "why@2", "why@3")}) == 3
 
 
 # As they were before a study could have sizes or noise: what is trained and answered is not done again for them.
 STAMPS = {
     "base": (
-        "7bc067851effc19e7717462193072ee1c9cc5e8bd10bba6eaf9284e325e0ed9d",
+        "",
         "a973afb69c5af0cb2e9d532975944b85f90cadf004e03a65aeecb59dfef3093f",
     ),
     "why": (
@@ -155,9 +161,10 @@ def test_stamps_of_adapters_and_answers_are_what_they_were(
     device = {"device": "cpu"}
     for arm, (trained, answered) in STAMPS.items():
         unit = Unit(study.arm(arm), None if arm == "base" else 1)
-        rows = "none" if arm == "base" else job.prepared.rows_hash(arm)
         prompts = job.prepared.prompts_hash(arm, "decisions")
-        assert train_stamp(study, source, unit, rows, device) == trained
+        if unit.trained:
+            stages = list(zip(usual_stages(), job.prepared.lessons[arm], strict=True))
+            assert train_stamps(stages, source, unit, device) == [trained]
         cases = study.items
         assert evals_stamp(study, unit, "adapter", "judge", prompts, "decisions", cases, device) == answered
 

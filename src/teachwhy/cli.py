@@ -332,6 +332,16 @@ def arms() -> None:
         typer.echo(f"{arm.name:{width}}  {arm.summary}{needs}")
 
 
+@app.command()
+def stages() -> None:
+    """List the kinds of stages a study may have."""
+    from .study.stages import STAGES
+
+    width = max(len(name) for name in STAGES)
+    for name, kind in STAGES.items():
+        typer.echo(f"{name:{width}}  {kind.summary}")
+
+
 def tell_failures(done: Any) -> None:
     """What failed or never came, and exit code 1 if anything did."""
     for unit, cause in done.failures.items():

@@ -64,13 +64,26 @@ def field_error(error: ValidationError, model: type[BaseModel], place: Place) ->
 
 
 def model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
-    """The model that a pydantic error's path leads to; positions in lists and keys of mappings are passed over."""
+    """The model that a pydantic error's path leads to; positions in lists and keys of mappings are passed over.
+
+    Where a field may hold models of several kinds, the path names the kind.
+    """
+    found = [model]
     for part in path:
-        if part in model.model_fields:
-            annotation = model.model_fields[str(part)].annotation
-            inner = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
-            model = next((kind for kind in inner if issubclass(kind, BaseModel)), model)
-    return model
+        of_kind = [one for one in found if part in get_args(annotation_of(one, "kind"))]
+        if of_kind or part in found[0].model_fields:
+            found = of_kind or models_in(annotation_of(found[0], str(part))) or found
+    return found[0]
+
+
+def annotation_of(model: type[BaseModel], field: str) -> Any:
+    return model.model_fields[field].annotation if field in model.model_fields else None
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in models_in(inner)]
 
 
 def valid_fields(model: type[BaseModel]) -> list[str]:

@@ -26,6 +26,7 @@ from .sections import (
     exam_views,
     ladder_view,
     panels_alt,
+    stage_views,
 )
 from .unmatched import apart, twin_groups
 from .unseen import visible
@@ -97,6 +98,7 @@ def view(results: Record, timings: Record) -> dict[str, Any]:
         "ladder": ladder_view(results, drawn),
         "distances": distances_view(results, drawn),
         "curves": curves_view(results, drawn),
+        "stage_curves": stage_views(results, drawn),
         "prompts": prompts_view(results, drawn),
         "sections": exam_views(full, drawn),
         "measures": [measure_view(full, measure, number, drawn) for number, measure in enumerate(measures)],
@@ -214,8 +216,8 @@ def measure_view(results: Record, measure: Measure, number: int, drawn: bool) ->
 
 
 def at_full_size(results: Record) -> dict[str, Any]:
-    """The results without the arms that read fewer examples: they would crowd every table of all arms."""
-    arms = [arm for arm in results["arms"] if arm.get("size") is None]
+    """The results without arms that read fewer examples and without checkpoints: they would crowd every table."""
+    arms = [arm for arm in results["arms"] if arm.get("size") is None and arm.get("checkpoint_of") is None]
     names = [arm["name"] for arm in arms]
     kept = {field: [one for one in results[field] if one["arm"] in names] for field in ("rates", "training")}
     return {**results, "arms": arms, **kept}

@@ -108,25 +108,30 @@ def spread(wanted: Sequence[float], step: float, low: float, high: float) -> lis
 
 
 def draw_lines(
-    name: str, lines: Sequence[Line], across: str, up: str, sizes: Sequence[float], *, title: str
+    name: str, lines: Sequence[Line], across: str, up: str, sizes: Sequence[float], *, title: str, even: bool = False
 ) -> Drawing:
-    """Scores against size on a logarithmic scale, each line named at its end and told apart by its mark."""
-    return Drawing(name, title, lambda width: lines_canvas(lines, across, up, sizes, width))
+    """Scores against size, each line named at its end and told apart by its mark.
+
+    even: on a scale of even steps, which may begin at 0; else a logarithmic one.
+    """
+    return Drawing(name, title, lambda width: lines_canvas(lines, across, up, sizes, width, even))
 
 
-def lines_canvas(lines: Sequence[Line], across: str, up: str, sizes: Sequence[float], page: int) -> Canvas:
+def lines_canvas(
+    lines: Sequence[Line], across: str, up: str, sizes: Sequence[float], page: int, even: bool = False
+) -> Canvas:
     width, left, right, body = min(page, 620), 40, 112, 230
 
     def paint(figure: Any, top: int, height: int) -> None:
         bottom = top + ABOVE + body
         axes = figure.add_axes((left / width, 1 - bottom / height, (width - left - right) / width, body / height))
-        axes.set_xscale("log")
+        axes.set_xscale("linear" if even else "log")
         axes.patch.set_visible(False)
         for side in ("right", "top"):
             axes.spines[side].set_visible(False)
         for side in ("left", "bottom"):
             axes.spines[side].set_color(FAINT)
-        axes.set_xticks(sizes, tick_labels(sizes, width - left - right), fontsize=11)
+        axes.set_xticks(sizes, tick_labels(sizes, width - left - right, even), fontsize=11)
         axes.set_xticks([], minor=True)
         axes.tick_params(color=FAINT, labelcolor=INK, labelsize=11)
         for place, line in enumerate(lines):
@@ -138,13 +143,14 @@ def lines_canvas(lines: Sequence[Line], across: str, up: str, sizes: Sequence[fl
     return Canvas(width, ABOVE + body + BELOW, paint)
 
 
-def tick_labels(sizes: Sequence[float], width: int) -> list[str]:
-    """Sizes as labels on a logarithmic axis of so many pixels; one that would run into the label before it is empty."""
-    across = math.log(sizes[-1] / sizes[0]) or 1.0
+def tick_labels(sizes: Sequence[float], width: int, even: bool = False) -> list[str]:
+    """Sizes as labels on an axis of so many pixels; one that would run into the label before it is empty."""
+    places = [size if even else math.log(size) for size in sizes]
+    across = (places[-1] - places[0]) or 1.0
     labels, end = [], -math.inf
-    for size in sizes:
+    for size, place in zip(sizes, places, strict=True):
         label = f"{size:,.0f}"
-        middle, half = 0.9 * width * math.log(size / sizes[0]) / across, DIGIT / 2 * len(label)
+        middle, half = 0.9 * width * (place - places[0]) / across, DIGIT / 2 * len(label)
         fits = middle - half > end + DIGIT
         labels.append(label if fits else "")
         end = middle + half if fits else end

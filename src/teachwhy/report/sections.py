@@ -101,6 +101,39 @@ def curve_view(
     }
 
 
+# Stages
+
+
+def stage_views(results: Record, drawn: bool) -> list[dict[str, Any]]:
+    """For each measure the scores of the arms that were examined on their way, at each checkpoint."""
+    found: dict[tuple[str, str, str], list[Record]] = {}
+    for record in results.get("stage_curves", ()):
+        key = (record["exam"], record["metric"], wording.subset_label(record["subset"]))
+        found.setdefault(key, []).append(record)
+    return [stage_view(results, number, *key, records, drawn) for number, (key, records) in enumerate(found.items())]
+
+
+def stage_view(
+    results: Record, number: int, exam: str, metric: str, subset: str, records: Sequence[Record], drawn: bool
+) -> dict[str, Any]:
+    lines = [
+        Line(record["arm"], points)
+        for record in records
+        if (points := [(one["updates"], one["estimate"]) for one in record["points"] if has_number(one)])
+    ]
+    updates = sorted({update for line in lines for update, _ in line.points})
+    up = spaced(metric)
+    title = f"{up} on the way"
+    drawing = draw_lines(f"stages-{number}", lines, "updates so far", up, updates, title=title, even=True)
+    return {
+        "metric": wording.metric_of(results, exam, metric),
+        "subset": subset,
+        "records": records,
+        "figure": drawing if drawn and lines else None,
+        "alt": "; ".join(f"{line.label}: {', '.join(share(score) for _, score in line.points)}" for line in lines),
+    }
+
+
 # What each exam asks to be shown
 
 

@@ -33,9 +33,14 @@ def apart(contrast: Record, results: Record) -> list[str]:
 def facing(first: Record, second: Record) -> list[tuple[str, str, str]]:
     (shape, around), (other_shape, other_around) = reads(first), reads(second)
     return [
+        ("stages of teaching", stages(first), stages(second)),
         ("shape of the examples", shape or "every", other_shape or "every"),
         ("system prompts around them", around, other_around),
     ]
+
+
+def stages(arm: Record) -> str:
+    return " then ".join(arm.get("stages") or ["its own rows"])
 
 
 def not_matched(contrast: Record, results: Record) -> str:

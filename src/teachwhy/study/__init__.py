@@ -4,6 +4,7 @@ from .ask import ask_run
 from .audit import audit_item
 from .exports import compare_runs, export_run, report_format, write_figures
 from .freeze import register_study
+from .job import Job
 from .plan import Unit, plan_units
 from .prepare import prepare
 from .prompt_run import Spending, estimate_prompts, run_prompts
@@ -11,7 +12,6 @@ from .prompt_study import PromptChoices, write_prompt_study
 from .run import Run, prepare_job, report_study, run_study
 from .starter import write_starter
 from .study_file import Study, StudySettings, read_study, study_path
-from .unit import Job
 from .views import check_anything, plan_study, show_row, study_status
 
 __all__ = [

@@ -13,7 +13,7 @@ from ..errors import InputError, unknown_name
 # Names become folders, so none may begin with a dot.
 FOLDER_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
 # Fields that came after the first runs, with what they were before: left out of stamps while they say nothing else.
-LATER = {"shape": None, "surroundings": "plain"}
+LATER = {"shape": None, "surroundings": "plain", "stages": None, "until": None}
 
 
 class Strict(BaseModel):
@@ -35,6 +35,11 @@ class ArmSetting(Strict):
         description="System prompts around its examples: plain is their `system`, varied their `varied_system`.",
     )
 
+    stages: tuple[str, ...] | None = Field(
+        None, min_length=1, description="The stages it goes through, in this order; null: all of the study, in theirs."
+    )
+    until: str | None = Field(None, description="Where its teaching is looked at midway; set by `checkpoints` alone.")
+
     @model_validator(mode="before")
     @classmethod
     def accept_bare_name(cls, values: Any) -> Any:
@@ -43,6 +48,23 @@ class ArmSetting(Strict):
         if isinstance(values, dict):
             return {"name": values.get("arm", "arm"), **values}
         return values
+
+    @property
+    def whole(self) -> str:
+        """The name of the arm that it is, or is a checkpoint of."""
+        return self.name.rpartition("@")[0] if self.until else self.name
+
+    def at(self, stage: str, percent: int) -> ArmSetting:
+        """The arm as it stands after so much of a stage."""
+        name = f"{self.name}@{stage}" + ("" if percent == 100 else f".{percent}")
+        return self.model_copy(update={"name": name, "until": f"{stage}.{percent}"})
+
+    @property
+    def point(self) -> tuple[str, int]:
+        """The stage and the percent of it after which a checkpoint stands."""
+        assert self.until is not None
+        stage, _, percent = self.until.rpartition(".")
+        return stage, int(percent)
 
     @property
     def reads(self) -> tuple[str | None, str]:
@@ -64,7 +86,7 @@ class ArmSetting(Strict):
 
     def record(self) -> dict[str, Any]:
         """Its settings as stamps and registrations hold them."""
-        fields = self.model_dump()
+        fields = self.model_dump(mode="json")
         return {name: value for name, value in fields.items() if name not in LATER or value != LATER[name]}
 
 
@@ -101,7 +123,7 @@ def check_readable(settings: Iterable[ArmSetting], examples: Sequence[Example], 
     shapes = {example.shape for example in examples if example.shape}
     for setting in settings:
         kind = find_arm(setting.arm)
-        if setting.record().keys() & LATER and (not kind.trained or kind.reads == "generic"):
+        if setting.record().keys() & {"shape", "surroundings"} and (not kind.trained or kind.reads == "generic"):
             raise InputError(
                 f"The arm {setting.name!r} reads no example, so it has neither shape nor surroundings.",
                 where=f"{where}, field 'arms'",

@@ -9,11 +9,11 @@ from ..data import Example, find_arm
 from ..errors import RunError
 from ..models import ApiModel, LocalSpeaker, Speaker, load_model, load_with_adapter
 from .folder import read_json
+from .job import Job
 from .plan import Unit, plan_units
 from .prepare import conversation
 from .run import Say, prepare_job
 from .study_file import read_study, study_path
-from .unit import Job
 
 
 def ask_run(

@@ -10,9 +10,9 @@ from ..evals import Answer, Question, find_exam
 from ..evals.said import AFTERWARDS, EDITED, OWN, SAY, Said, deciding_words, idle_words
 from .ask import job_of
 from .folder import read_jsonl
+from .job import Job
 from .plan import plan_units
 from .run import Say
-from .unit import Job
 
 EXAM = "explanations"
 

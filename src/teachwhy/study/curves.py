@@ -106,17 +106,22 @@ def point(
     """One size of an arm. Tokens are means over its seeds, which differ where an epoch is not whole."""
     mine = [record for record in training if record["arm"] == setting.name]
     own = interval(scores, study.settings.level)
-    by_seed: dict[int | None, list[float]] = {}
-    for one in scores:
-        if one.value is not None:
-            by_seed.setdefault(one.seed, []).append(one.value)
     return {
         "arm": setting.name,
         "examples": len(study.pool(setting)),
         **{spent: round(mean([record[spent] for record in mine])) for spent in SPENT},
         **{field: getattr(own, field) for field in ("estimate", "low", "high", "covers")},
-        "per_seed": {str(seed): mean(values) for seed, values in by_seed.items()},
+        "per_seed": by_seed(scores),
     }
+
+
+def by_seed(scores: Sequence[Observation]) -> dict[str, float]:
+    """The mean score of each seed."""
+    found: dict[int | None, list[float]] = {}
+    for one in scores:
+        if one.value is not None:
+            found.setdefault(one.seed, []).append(one.value)
+    return {str(seed): mean(values) for seed, values in found.items()}
 
 
 def mean(values: Sequence[float]) -> float:

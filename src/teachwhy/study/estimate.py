@@ -9,9 +9,9 @@ from ..errors import ModelError
 from ..evals import Request, find_exam
 from ..models import ApiModel, Price, Reply
 from .behind_api import askable
+from .job import Job
 from .journal import Asked, Journal, journal_path, put_to_api
 from .plan import Unit
-from .unit import Job
 
 
 @dataclass(frozen=True)

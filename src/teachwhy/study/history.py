@@ -14,8 +14,8 @@ from typing import Any
 
 from ..text import fingerprint
 from .folder import locked, read_json, read_jsonl, write_jsonl
+from .job import Job
 from .plan import Unit, plan_units
-from .unit import Job
 
 LOG = "log.jsonl"
 

@@ -15,9 +15,13 @@ from ..models import ModelSource
 from ..text import fingerprint
 from .arm_setting import ArmSetting
 from .folder import read_json
+from .stages import Lessons, Stage, usual_stages
 from .study_file import Study
 
 PACKAGES = ("teachwhy", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "inspect_ai")
+
+
+PLAIN = usual_stages()[0].record()
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,11 @@ class Unit:
     @property
     def trained(self) -> bool:
         return self.seed is not None
+
+    @property
+    def whole(self) -> str:
+        """The name of the unit that is trained for it: its own, or that of the arm it is a checkpoint of."""
+        return f"{self.arm.whole}/{self.name.rpartition('/')[2]}"
 
     @property
     def real_seed(self) -> int:
@@ -67,11 +76,21 @@ def plan_units(
     for seed in seeds or ():
         if seed not in known:
             raise unknown_name("seed in this study", str(seed), map(str, known), where=f"{study.path}, field 'seeds'")
-    chosen = [study.arm(name) for name in dict.fromkeys(arms)] if arms else list(study.arms)
+    chosen = with_checkpoints(study, arms) if arms else list(study.arms)
     trained = [setting for setting in chosen if find_arm(setting.arm).trained]
     units = [Unit(setting, None) for setting in chosen if setting not in trained]
     units += [Unit(setting, seed) for seed in dict.fromkeys(seeds or known) for setting in trained]
     return sorted(units, key=lambda unit: unit.arm.examples is not None)
+
+
+def with_checkpoints(study: Study, names: Sequence[str]) -> list[ArmSetting]:
+    """The arms of these names, each with its checkpoints."""
+    chosen: dict[str, ArmSetting] = {}
+    for name in names:
+        setting = study.arm(name)
+        points = [] if setting.until else study.checkpoints(setting)
+        chosen |= {one.name: one for one in (setting, *points)}
+    return list(chosen.values())
 
 
 def versions() -> dict[str, str]:
@@ -89,8 +108,9 @@ def study_stamp(study: Study, source: ModelSource, judge: ModelSource) -> dict[s
     left_out = {"arms", "seeds", "workers", "executor", "model", "name", "quick"}
     settings = study.settings.model_dump(mode="json", exclude=left_out)
     settings["train"] = study.settings.train.recipe()
-    if settings["sampling"] is None:  # stamps of studies without it are as they were
-        del settings["sampling"]
+    for later in ("sampling", "stages"):  # stamps of studies without them are as they were
+        if not settings[later]:
+            del settings[later]
     return {
         "name": study.settings.name,
         "settings": settings,
@@ -105,13 +125,36 @@ def study_stamp(study: Study, source: ModelSource, judge: ModelSource) -> dict[s
             [item.model_dump(exclude_none=True) for item in (*study.items, *study.prompts, *study.questions)]
         ),
         "scenario_families": study.scenarios.fingerprint if study.scenarios else None,
+        **({"stages": material_stamp(study)} if study.settings.stages else {}),
     }
 
 
-def train_stamp(study: Study, source: ModelSource, unit: Unit, rows: str, environment: dict[str, Any]) -> str:
-    """Fingerprint of everything an adapter depends on. rows: hash of the arm's rows as tokens."""
-    train = study.settings.train.recipe()
-    return fingerprint(["train", 1, source.fingerprint, rows, train, unit.real_seed, environment])
+def material_stamp(study: Study) -> str:
+    """Of what the files of all stages hold."""
+    held = {
+        name: [record.model_dump(mode="json", exclude_none=True) for record in material]
+        for name, material in study.materials.items()
+    }
+    return fingerprint(held)
+
+
+def train_stamps(
+    stages: Sequence[tuple[Stage, Lessons]], source: ModelSource, unit: Unit, environment: dict[str, Any]
+) -> list[str]:
+    """After each stage of a unit, the fingerprint of everything its adapter then depends on."""
+    stamps: list[str] = []
+    for stage, lessons in stages:
+        parts = [source.fingerprint, lessons.hash, lessons.settings.recipe(), unit.real_seed, environment]
+        if stamps or stage.record() != PLAIN:
+            stamps.append(fingerprint(["stage", 1, stage.record(), stamps[-1:], *parts]))
+        else:  # a training of the arm's own rows from step 0 is the same with stages and without
+            stamps.append(fingerprint(["train", 1, *parts]))
+    return stamps
+
+
+def checkpoint_stamp(stage: str, percent: int) -> str:
+    """Of what stands midway in a stage. stage: the stamp of its end."""
+    return stage if percent == 100 else fingerprint(["checkpoint", stage, percent])
 
 
 def evals_stamp(

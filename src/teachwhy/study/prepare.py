@@ -26,11 +26,13 @@ from ..errors import CheckError, InputError, listed
 from ..evals import Item, find_exam
 from ..models import Chat, ChatFormat
 from ..text import fingerprint, words
-from ..train.settings import count_updates, plan_batches
+from ..train.settings import count_updates
 from ..train.tokens import TokenRow, tokenize_rows
 from .arm_setting import ArmSetting, twin_groups
 from .folder import write_json, write_jsonl
+from .lessons import lessons_of, stage_table
 from .noise import Again, asked_again
+from .stages import Lessons, TaughtRow
 from .study_file import Study
 
 ASKING_ON = 100  # tokens of a follow-up question beside what it quotes
@@ -40,9 +42,9 @@ ASKING_ON = 100  # tokens of a follow-up question beside what it quotes
 class Prepared:
     """rows, token_rows: arm -> rows in the order of the examples. prompts: arm -> case id -> rendered conversation.
 
-    cases: exam -> what it asks: the items, or what it makes of them. batch: arm -> rows in an update. updates: arm ->
-    updates, alike but for arms of smaller size. settled: the twin arms whose updates follow from their own rows and the
-    recipe. again: what is to be asked again, for the noise of sampling and judging.
+    cases: exam -> what it asks: the items, or what it makes of them. lessons: arm -> what each of its stages teaches;
+    of its own rows alone where the study has no stages. again: what is to be asked again, for the noise of sampling and
+    judging.
     """
 
     rows: Mapping[str, Sequence[Row]]
@@ -50,20 +52,8 @@ class Prepared:
     prompts: Mapping[str, Mapping[str, str]]
     cases: Mapping[str, Sequence[Item]]
     checks: Mapping[str, Any]
-    batch: Mapping[str, int]
-    updates: Mapping[str, int]
-    settled: Sequence[str]
+    lessons: Mapping[str, Sequence[Lessons]]
     again: Again | None = None
-
-    def rows_hash(self, arm: str) -> str:
-        """Of the rows as tokens; where they do not settle it, also of updates and how many rows each holds."""
-        rows = [[list(row.ids), list(row.weights)] for row in self.token_rows[arm]]
-        return fingerprint(rows if arm in self.settled else [rows, self.batch[arm], self.updates[arm]])
-
-    def batches(self, arm: str, seed: int) -> list[list[int]]:
-        """Row indices of every update of an arm's training."""
-        lengths = [row.shared for row in self.token_rows[arm]]
-        return plan_batches(lengths, batch=self.batch[arm], updates=self.updates[arm], seed=seed)
 
     def prompts_hash(self, arm: str, exam: str) -> str:
         return fingerprint({case.id: self.prompts[arm][case.id] for case in self.cases[exam]})
@@ -76,7 +66,7 @@ def prepare(
 
     context: tokens the model holds, None of one behind an API. judge_chat, judge_context: the same of the judge.
     """
-    trained = [setting for setting in study.arms if find_arm(setting.arm).trained]
+    trained = [setting for setting in study.taught if find_arm(setting.arm).trained]
     check_examples(study, trained)
     rows = {setting.name: rows_of(study, chat, setting) for setting in trained}
     check_trained(rows)
@@ -107,7 +97,6 @@ def prepare(
         "twins": twin_checks(study, groups, rows),
         "sizes": size_checks(groups, rows, token_rows, updates),
         "not_twins": {setting.name: {"rows_an_update": batch[setting.name]} for setting in trained if not setting.twin},
-        "updates": {name: updates[name] for name in full},
         "overlap": overlap | {"left_out": list(study.settings.shared)},
         "lengths": length_table({name: rows[name] for name in full}),
         "against_why": [
@@ -121,7 +110,6 @@ def prepare(
                 study.settings.format.reason_marker,
             )
         ],
-        "tokens": {name: token_table(token_rows[name]) for name in full},
         "prompts": prompt_lengths(study, chat),
         "template_hash": chat.template_hash,
         "own_system_prompt": own_system_prompt(study, chat),
@@ -132,7 +120,29 @@ def prepare(
         for setting in group
         if updates[setting.name] == count_updates(len(rows[setting.name]), batch=train.batch, epochs=train.epochs)
     ]
-    return Prepared(rows, token_rows, prompts, cases, checks, batch, updates, settled, asked_again(study, cases))
+    own = {
+        name: Lessons(
+            token_rows[name],
+            [row.to_json() for row in rows[name]],
+            train,
+            batch[name],
+            updates[name],
+            name in settled,
+        )
+        for name in rows
+    }
+    lessons = {
+        setting.name: lessons_of(
+            study, setting, chat, context or 0, writing(study, chat, setting), own[setting.name], len(first)
+        )
+        for setting in trained
+    }
+    checks |= {
+        "updates": {name: sum(found.updates for found in lessons[name]) for name in full},
+        "tokens": {name: token_table([row for found in lessons[name] for row in found.rows]) for name in full},
+        "stages": stage_table(study, trained, lessons),
+    }
+    return Prepared(rows, token_rows, prompts, cases, checks, lessons, asked_again(study, cases))
 
 
 def twin_checks(
@@ -273,6 +283,8 @@ def taught_texts(study: Study) -> dict[str, str]:
             texts[f"policy {principle.id}"] = f"{principle.rule} {principle.why} {principle.boundaries}"
             others = {"neutral text": principle.neutral, "further rules": principle.more}
             texts |= {f"{name} of policy {principle.id}": text for name, text in others.items() if text}
+    for stage in study.settings.stages:
+        texts |= stage.taught(study.materials[stage.name])
     varied = {
         f"varied system prompt of example {example.id}": example.varied_system
         for example in taught
@@ -386,9 +398,9 @@ def check_cases(study: Study, cases: Mapping[str, Sequence[Item]]) -> None:
             )
 
 
-def token_table(rows: Sequence[TokenRow]) -> dict[str, float]:
+def token_table(rows: Sequence[TaughtRow]) -> dict[str, float]:
     """Token counts of an arm's rows: total, trained, and the quantiles of a row's length."""
-    lengths = sorted(len(row.ids) for row in rows)
+    lengths = sorted(row.length for row in rows)
     cuts = statistics.quantiles(lengths, n=20) if len(lengths) > 1 else lengths * 19
     return {
         "rows": len(rows),
@@ -420,15 +432,19 @@ def own_system_prompt(study: Study, chat: ChatFormat) -> str | None:
 
 
 def write_prepared(prepared: Prepared, study: Study, run: Path) -> None:
-    """data/<arm>.jsonl, data/manifest.json and checks.json."""
+    """data/<arm>.jsonl, data/<arm>@<stage>.jsonl, data/manifest.json and checks.json."""
     manifest = {}
-    for arm, rows in prepared.rows.items():
-        write_jsonl(run / "data" / f"{arm}.jsonl", [row.to_json() for row in rows])
-        manifest[arm] = {
-            "examples_in": len(study.pool(study.arm(arm))),
-            "rows_out": len(rows),
-            "left_out": {},
-            "sha256": prepared.rows_hash(arm),
-        }
+    for arm, of_arm in prepared.lessons.items():
+        for stage, lessons in zip(study.stages(study.arm(arm)), of_arm, strict=True):
+            own = stage.kind == "supervised"
+            name = arm if own else f"{arm}@{stage.name}"
+            write_jsonl(run / "data" / f"{name}.jsonl", lessons.written)
+            read = study.pool(study.arm(arm)) if own else study.materials[stage.name]
+            manifest[name] = {
+                "examples_in": len(read),
+                "rows_out": len(lessons.rows),
+                "left_out": {},
+                "sha256": lessons.hash,
+            }
     write_json(run / "data" / "manifest.json", manifest)
     write_json(run / "checks.json", prepared.checks)

@@ -10,11 +10,11 @@ from typing import Any
 from ..errors import InputError
 from ..models import USUAL, Asking, Purse, read_price
 from .estimate import estimate
+from .job import Job
 from .plan import plan_units
 from .prompt_study import PRICES_FILE
 from .run import Run, Say, prepare_job, run_study
 from .study_file import read_study, study_path
-from .unit import Job
 from .views import plan_study
 
 

@@ -17,11 +17,12 @@ from .contrasts import Scores, all_comparisons, all_contrasts, all_shares, obser
 from .curves import all_curves, token_savings
 from .folder import read_json, write_jsonl
 from .history import read_begun
+from .job import Job
 from .noise import noise_record, numbered, read_answers
 from .plan import Unit, plan_units, study_stamp
 from .register import entries_of, frozen_facts, registration_state
+from .stage_curves import all_stage_curves
 from .study_file import CompetenceSetting, Study
-from .unit import Job
 
 Answers = Mapping[tuple[str, int | None], Sequence[Answer]]
 Read = Mapping[tuple[str, int | None, str], Score]
@@ -43,7 +44,7 @@ def collect(job: Job, failures: Mapping[str, str]) -> tuple[dict[str, Any], list
         metrics, sections = shown_metrics(metrics, sections, scores)
     rates = all_rates(study, scores, cases)
     shown = shown_items(job)
-    training = [training_record(job, unit) for unit in done if unit.trained]
+    training = [training_record(job, unit) for unit in done if unit.trained and not unit.arm.until]
     curves = all_curves(study, lambda arm, one: observed(arm, one, scores, cases), training)
     results = {
         "schema": SCHEMA_VERSION,
@@ -69,6 +70,9 @@ def collect(job: Job, failures: Mapping[str, str]) -> tuple[dict[str, Any], list
         ),
         "rates": rates,
         "curves": curves,
+        "stage_curves": all_stage_curves(
+            study, lambda arm, one: observed(arm, one, scores, cases), job.prepared.lessons
+        ),
         "token_saving": token_savings(curves),
         "noise": noise(job, done, scores, cases),
         "competence": competence(study, rates),
@@ -219,7 +223,7 @@ def competence(study: Study, rates: Sequence[Mapping[str, Any]]) -> list[dict[st
     records = []
     for rate in rates:
         setting = study.arm(rate["arm"])
-        trained = find_arm(setting.arm).trained and setting.examples is None
+        trained = find_arm(setting.arm).trained and setting.examples is None and setting.until is None
         measured = (rate["exam"], rate["metric"], rate["format"]) == (floor.exam, floor.metric, "own")
         if trained and measured and counts_for_competence(floor, rate["subset"]):
             value = rate["right"] / rate["asked"]
@@ -268,6 +272,8 @@ def arm_record(
         "reason": study.exam_format(setting).place if kind.reasons else None,
         "seed_offset": setting.seed_offset,
         "size": setting.examples,
+        "checkpoint_of": setting.whole if setting.until else None,
+        "stages": [stage.name for stage in study.stages(setting)] if study.settings.stages and kind.trained else None,
         "shape": setting.shape,
         "surroundings": setting.surroundings,
         "state": state,
@@ -277,15 +283,16 @@ def arm_record(
 
 
 def training_record(job: Job, unit: Unit) -> dict[str, Any]:
-    record = read_json(unit.train_folder(job.run) / "train.json")
+    """What all stages of a unit took together; the losses are those of its last."""
+    settings = [unit.arm.at(stage.name, 100) for stage in job.study.stages(unit.arm)[:-1]] + [unit.arm]
+    folders = [Unit(setting, unit.seed).train_folder(job.run) for setting in settings]
+    records = [read_json(folder / "train.json") for folder in folders]
     return {
         "arm": unit.arm.name,
         "seed": unit.seed,
-        "updates": record["updates"],
-        "tokens": record["tokens"],
-        "trained_tokens": record["trained_tokens"],
-        "first_loss": record["losses"][0],
-        "last_loss": record["losses"][-1],
+        **{spent: sum(record[spent] for record in records) for spent in ("updates", "tokens", "trained_tokens")},
+        "first_loss": records[-1]["losses"][0],
+        "last_loss": records[-1]["losses"][-1],
     }
 
 

@@ -32,6 +32,7 @@ from .behind_api import behind_api, check_api_study
 from .executors import WORKER_MEMORY_BYTES, find_executor, run_units
 from .folder import folder_error, locked, read_json, sweep, write_json, write_text
 from .history import LOG, answered, begin, note_completed
+from .job import Job
 from .journal import journal_path
 from .plan import Unit, plan_units, stamp_fits, study_stamp, versions
 from .prepare import Prepared, prepare, write_prepared
@@ -39,7 +40,6 @@ from .register import entries_of
 from .results import collect
 from .shared import Shared, address_of, copy_of
 from .study_file import Study, read_study
-from .unit import Job
 
 PROVIDER = "the provider's"
 Say = Callable[[str], None]

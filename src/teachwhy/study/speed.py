@@ -12,9 +12,10 @@ from pathlib import Path
 from ..evals import Request, find_exam
 from ..train.settings import plan_batches
 from .arm_setting import ArmSetting
+from .job import Job
 from .plan import Unit
 from .run import Say
-from .unit import Job, Worker
+from .unit import Worker
 from .worker import set_up_torch
 
 MEASURED_ROWS = 32
@@ -38,18 +39,19 @@ class Speed:
 
 
 def training_size(job: Job, unit: Unit) -> tuple[int, int]:
-    """Tokens and updates of a unit's training; zeros for an arm that is not trained."""
+    """Tokens and updates of a unit's training; zeros for an arm that is not trained, or is a checkpoint of another."""
     if not unit.trained:
         return 0, 0
-    rows = job.prepared.token_rows[unit.arm.name]
-    batches = job.prepared.batches(unit.arm.name, unit.real_seed)
-    return sum(len(rows[index].ids) for batch in batches for index in batch), len(batches)
+    if unit.arm.until:
+        return 0, 0
+    lessons = job.prepared.lessons[unit.arm.name]
+    return sum(found.tokens(unit.real_seed) for found in lessons), sum(found.updates for found in lessons)
 
 
 def measure_speed(job: Job, units: Sequence[Unit], say: Say) -> Speed:
     """Measured in this process on a few rows and items. Compiling is not counted."""
     say("measuring a few updates and answers ...")
-    trained = next((unit.arm for unit in units if unit.trained), None)
+    trained = next((unit.arm for unit in units if unit.trained and not unit.arm.until), None)
     untrained = next((unit.arm for unit in units if not unit.trained), None)
     with torch_as_in_a_worker(job.threads):
         training, trunk = measure_training(job, trained) if trained else (INFINITE, INFINITE)
@@ -148,10 +150,11 @@ def requests_of(job: Job, arm: ArmSetting, exam: str) -> list[Request]:
 def unit_minutes(job: Job, unit: Unit, tokens: int, speed: Speed) -> float:
     """Estimated minutes of what is left of a unit. The trunk is run once an arm; it is counted with the first seed."""
     seconds = 0.0
-    if not job.trained(unit):
+    if not job.trained(unit) and not unit.arm.until:
         seconds += tokens / speed.training
         if unit.seed == job.study.settings.seeds[0]:
-            seconds += sum(len(row.ids) for row in job.prepared.token_rows[unit.arm.name]) / speed.trunk
+            lessons = job.prepared.lessons[unit.arm.name]
+            seconds += sum(row.length for found in lessons for row in found.rows) / speed.trunk
     answers = speed.after_training if unit.trained else speed.untrained
     if not job.answered(unit):
         exams = job.study.settings.exams

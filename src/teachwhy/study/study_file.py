@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +30,8 @@ from ..text import load_yaml, read_text
 from ..train.settings import TrainSettings
 from .arm_setting import FOLDER_NAME, ArmSetting, Strict, check_readable, pool_of
 from .sampling import SamplingSettings
+from .stages import AnyStage, Stage, usual_stages
+from .stages.listing import check_stages, checkpoints_of
 
 SHAREABLE = ("system", "policy")
 SUBSET_FIELDS = ("kind", "distance", "statedness", "principle", "family", "wrap", *honeypots.KNOBS)
@@ -132,6 +134,9 @@ class StudySettings(Strict):
     seeds: list[Seed] = Field(min_length=1)
     format: FormatSettings = FormatSettings()
     train: TrainSettings = TrainSettings()
+    stages: list[AnyStage] = Field(
+        default_factory=list, description="Stages of teaching, one after another; none: the arms' own rows, supervised."
+    )
     exams: list[str] = Field(["decisions"], min_length=1)
     off_format_share: float = Field(
         1.0, ge=0, le=1, description="Share of the pairs that are asked in the other format too."
@@ -177,7 +182,10 @@ class StudySettings(Strict):
 
 @dataclass(frozen=True)
 class Study:
-    """A study file with everything it names, read and checked against each other. left_out: by a quick run."""
+    """A study file with everything it names, read and checked against each other.
+
+    left_out: by a quick run. materials: stage -> what its files hold.
+    """
 
     path: Path
     settings: StudySettings
@@ -189,6 +197,7 @@ class Study:
     questions: tuple[Item, ...] = ()
     scenarios: honeypots.Scenarios | None = None
     left_out: tuple[str, ...] = ()
+    materials: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @property
     def material(self) -> Material:
@@ -212,9 +221,23 @@ class Study:
         )
 
     @property
-    def arms(self) -> tuple[ArmSetting, ...]:
-        """All that is trained or examined: the arms as the file names them, then those of smaller size."""
+    def taught(self) -> tuple[ArmSetting, ...]:
+        """The arms as the file names them, then those of smaller size."""
         return (*self.settings.arms, *self.sized)
+
+    @property
+    def arms(self) -> tuple[ArmSetting, ...]:
+        """All that is examined: the arms, those of smaller size, and the checkpoints of the arms."""
+        return (*self.taught, *(point for setting in self.settings.arms for point in self.checkpoints(setting)))
+
+    def stages(self, setting: ArmSetting) -> list[Stage]:
+        """What an arm goes through."""
+        known = {stage.name: stage for stage in self.settings.stages or usual_stages()}
+        return [known[name] for name in setting.stages] if setting.stages else list(known.values())
+
+    def checkpoints(self, setting: ArmSetting) -> list[ArmSetting]:
+        """The points at which an arm is examined on its way; its end is the arm itself."""
+        return checkpoints_of(setting, self.stages(setting)) if find_arm(setting.arm).trained else []
 
     def arm(self, name: str) -> ArmSetting:
         for setting in self.arms:
@@ -275,8 +298,10 @@ def read_study(path: Path, *, model: str | None = None, quick: bool = False) -> 
     questions = read_questions([folder / name for name in settings.questions])
     scenarios = honeypots.read_scenarios(settings.scenarios, folder) if settings.scenarios else None
     check_pools(settings, examples, str(path))
+    check_stages(settings.stages, settings.arms, str(path))
+    materials = {stage.name: stage.read(folder) for stage in settings.stages}
     read = (tuple(examples), tuple(items), tuple(generic), tuple(prompts), tuple(questions))
-    study = Study(path, settings, policy, *read, scenarios)
+    study = Study(path, settings, policy, *read, scenarios, materials=materials)
     kinds = {setting.name: find_arm(setting.arm) for setting in settings.arms}
     full = [len(study.pool(setting)) for setting in settings.arms if setting.name in settings.arms_by_size]
     check_sizes(settings.sizes, settings.arms_by_size, kinds, min(full, default=len(examples)), str(path))
@@ -392,11 +417,11 @@ def check_pools(settings: StudySettings, examples: Sequence[Example], where: str
 
 def check_noise(settings: StudySettings, where: str) -> None:
     """Refuse noise of an arm or seed that the study does not have; and noise or sizes with no metric to look at."""
-    for field in ("noise", "sizes"):
-        if getattr(settings, field) and not settings.contrasts:
+    for setting in ("noise", "sizes"):
+        if getattr(settings, setting) and not settings.contrasts:
             raise InputError(
-                f"`{field}` looks at what the declared contrasts measure, and none is declared.",
-                where=f"{where}, field '{field}'",
+                f"`{setting}` looks at what the declared contrasts measure, and none is declared.",
+                where=f"{where}, field '{setting}'",
                 remedy="Declare one under `contrasts`.",
             )
     noise, names = settings.noise, [setting.name for setting in settings.arms]
@@ -433,9 +458,9 @@ def check_contrast(contrast: ContrastSetting, settings: StudySettings, where: st
         if name not in names:
             raise unknown_name("arm in this study", name, names, where=where)
     check_metric(contrast.exam, contrast.metric, settings, where)
-    for field in contrast.subset:
-        if field not in SUBSET_FIELDS:
-            raise unknown_name("item field for a subset", field, SUBSET_FIELDS, where=where)
+    for name in contrast.subset:
+        if name not in SUBSET_FIELDS:
+            raise unknown_name("item field for a subset", name, SUBSET_FIELDS, where=where)
 
 
 def check_metric(exam: str, metric: str, settings: StudySettings, where: str) -> None:
@@ -455,10 +480,10 @@ def check_floor(floor: CompetenceSetting, settings: StudySettings, where: str) -
 
 def check_subset(contrast: ContrastSetting, items: Sequence[Item], where: str) -> None:
     """Refuse a contrast that would compare nothing. items: what its exam asks."""
-    for field, value in contrast.subset.items():
-        values = {str(found) for item in items if (found := getattr(item, field, None)) is not None}
+    for name, value in contrast.subset.items():
+        values = {str(found) for item in items if (found := getattr(item, name, None)) is not None}
         if value not in values:
-            raise unknown_name(f"item whose {field} is", value, values, where=where)
+            raise unknown_name(f"item whose {name} is", value, values, where=where)
     if not any(in_subset(item, contrast.subset) for item in items):
         raise InputError("This contrast's subset holds no item.", where=where, remedy="Widen or mend its `subset`.")
 

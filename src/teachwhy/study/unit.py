@@ -9,19 +9,15 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ..evals import WORDINGS, Answer, ExamFormat, Item, Request, answer_requests, as_record, find_exam
+from ..evals import Answer, ExamFormat, Item, Request, answer_requests, as_record, find_exam
 from ..models import (
-    USUAL,
     ApiModel,
-    Asking,
     LanguageModel,
-    ModelSource,
-    Purse,
     Reply,
     attach_new,
     load_model,
@@ -31,121 +27,19 @@ from ..models import (
 from ..models.load import model_context
 from ..text import fingerprint
 from ..train.reporters import Reporting
+from .arm_setting import ArmSetting
 from .behind_api import askable
 from .folder import as_os_error, content_hashes, flush, folder_error, locked, read_json, whole, write_json, write_jsonl
+from .job import Job, Step
 from .journal import Asked, Journal, journal_path, put_to_api, told
 from .noise import Again, judge_again, read_answers, sample_again
-from .plan import Unit, evals_stamp, stamp_fits, train_stamp, versions
-from .prepare import Prepared, conversation, item_prompts
-from .shared import Shared
-from .study_file import Study
+from .plan import Unit, checkpoint_stamp, stamp_fits, versions
+from .prepare import conversation, item_prompts
+from .stages import Stage, Teaching
 
 Tell = Callable[[str, int, int, str], None]
 TOO_LONG = "the conversation no longer fits the model's context"
 PLAIN = ExamFormat(reasons=False, place="first", reason_marker="", action_marker="")  # how a judge writes
-
-
-@dataclass(frozen=True)
-class Job:
-    """Everything the workers of one run share. environment: what the bytes of a result may depend on.
-
-    source: the model under study. judge: the one that reads and foresees answers. asking, purse: how a model behind an
-    API is asked, and what that may cost. shared: where the run folder is kept, if it is a copy.
-    """
-
-    study: Study
-    source: ModelSource
-    judge: ModelSource
-    prepared: Prepared
-    run: Path
-    environment: Mapping[str, Any]
-    threads: int
-    asking: Asking = USUAL
-    purse: Purse = field(default_factory=Purse)
-    shared: Shared | None = None
-
-    def train_stamp(self, unit: Unit) -> str:
-        return train_stamp(
-            self.study, self.source, unit, self.prepared.rows_hash(unit.arm.name), dict(self.environment)
-        )
-
-    def evals_stamp(self, unit: Unit, exam: str) -> str:
-        model = self.train_stamp(unit) if unit.trained else self.source.fingerprint
-        prompts = self.prepared.prompts_hash(unit.arm.name, exam)
-        cases = self.prepared.cases[exam]
-        judge = self.judge.fingerprint
-        return evals_stamp(self.study, unit, model, judge, prompts, exam, cases, dict(self.environment))
-
-    def again(self, unit: Unit) -> Again | None:
-        """What this unit is asked again, if it is the one."""
-        found = self.prepared.again
-        return found if found and found.unit == unit else None
-
-    def again_stamps(self, unit: Unit) -> dict[str, str]:
-        """The records of what a unit is asked and judged again, by name, each with the stamp it must have."""
-        again = self.again(unit)
-        if again is None:
-            return {}
-        exam, noise = again.measure.exam, again.settings
-        model = self.train_stamp(unit) if unit.trained else self.source.fingerprint
-        prompts = fingerprint({case.id: self.prepared.prompts[unit.arm.name][case.id] for case in again.cases})
-        environment = dict(self.environment)
-        asked = evals_stamp(self.study, unit, model, self.judge.fingerprint, prompts, exam, again.cases, environment)
-        samples = ["samples", 1, again.measure.format, noise.temperature, noise.samples, asked]
-        judgings = ["judgings", 1, WORDINGS[: noise.judgings], sorted(again.pairs), self.evals_stamp(unit, exam)]
-        stamps = {again.samples: fingerprint(samples)}
-        return stamps | ({again.judgings: fingerprint(judgings)} if find_exam(exam).follow_up else {})
-
-    def trained(self, unit: Unit) -> bool:
-        return not unit.trained or stamp_fits(unit.train_folder(self.run) / "train.json", self.train_stamp(unit))
-
-    def answered(self, unit: Unit) -> bool:
-        """Whether its exams are done."""
-        folder = unit.evals_folder(self.run)
-        exams = self.study.settings.exams
-        return all(stamp_fits(folder / f"{exam}.json", self.evals_stamp(unit, exam)) for exam in exams)
-
-    def repeated(self, unit: Unit) -> bool:
-        """Whether all is done that it is to be asked again."""
-        folder = unit.evals_folder(self.run)
-        return all(stamp_fits(folder / f"{name}.json", stamp) for name, stamp in self.again_stamps(unit).items())
-
-    def examined(self, unit: Unit) -> bool:
-        return self.answered(unit) and self.repeated(unit)
-
-    def unheard(self, unit: Unit) -> int:
-        """How many answers of its exams never came."""
-        records = [read_json(unit.evals_folder(self.run) / f"{exam}.json") for exam in self.study.settings.exams]
-        return sum((record or {}).get("asked", {}).get("missing", 0) for record in records)
-
-    def done(self, unit: Unit) -> bool:
-        return self.trained(unit) and self.examined(unit) and not self.unheard(unit)
-
-    def parts(self, unit: Unit) -> list[str]:
-        """The folders that a unit starts from and leaves, below the study's folder of runs."""
-        folders = [unit.evals_folder(self.run)]
-        if unit.trained:
-            folders += [unit.train_folder(self.run), self.run / "train" / "step0" / f"seed-{unit.real_seed}"]
-        return [folder.relative_to(self.run.parent).as_posix() for folder in folders]
-
-    @property
-    def trunk_folder(self) -> Path:
-        """Where workers keep what the frozen layers make of an arm's rows, until the run is finished."""
-        return self.run / "train" / ".trunk"
-
-    def damaged(self, unit: Unit) -> list[Path]:
-        """The records of a unit whose adapter or answers are no longer what was written."""
-        stored = [*self.study.settings.exams, *self.again_stamps(unit)]
-        records = [unit.evals_folder(self.run) / f"{name}.json" for name in stored]
-        return [record for record in (unit.train_folder(self.run) / "train.json", *records) if not whole(record)]
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a worker is given at a time: the training of a unit, or its exams."""
-
-    unit: Unit
-    part: Literal["training", "exams"]
 
 
 @dataclass(frozen=True)
@@ -221,51 +115,77 @@ class Worker:
         return folder
 
     def train(self, unit: Unit, tell: Tell) -> None:
-        from ..train.supervised import train_adapter
-
+        """Teach a unit stage by stage; what a killed run finished of it is not taught again."""
         tell("loading", 0, 1, "")
         job = self.job
         self.judge = None  # training needs the memory more; the next exam loads it again
-        start = self.step_zero(unit.real_seed)
+        before = self.step_zero(unit.real_seed)
         model, network = self.prepare_network()
-        load_weights(network, start)
-        rows = job.prepared.token_rows[unit.arm.name]
-        train = job.study.settings.train
-        batches = job.prepared.batches(unit.arm.name, unit.real_seed)
-        trained = train_adapter(
-            network,
-            rows,
-            batches,
-            train,
-            pad_token=model.chat.pad_token,
-            seed=unit.real_seed,
-            scratch=job.run / "train" / ".scratch",
-            trunk=self.trunk,
-            loss=self.loss,
-            reporting=self.reporting(unit),
-            progress=lambda update, updates, loss: tell("training", update, updates, f"loss {loss:.2f}"),
-        )
-        record = {
-            "stamp": job.train_stamp(unit),
+        stages, stamps = job.study.stages(unit.arm), job.stage_stamps(unit)
+        for number, (stage, stamp) in enumerate(zip(stages, stamps, strict=True), start=1):
+            last = number == len(stages)
+            end = unit if last else replace(unit, arm=unit.arm.at(stage.name, 100))
+            record = end.train_folder(job.run) / "train.json"
+            if last or not (job.stage_done(unit, stage.name, stamp) and whole(record)):
+                taught = None if last or stage.checkpoints > 1 else job.taught_elsewhere(unit, stamp)
+                if taught:
+                    take_over(taught, record.parent, unit.arm)
+                else:
+                    load_weights(network, before)
+                    self.teach(unit, stage, stamp, end, model, network, tell)
+            before = record.parent
+
+    def teach(
+        self, unit: Unit, stage: Stage, stamp: str, end: Unit, model: LanguageModel, network: Any, tell: Tell
+    ) -> None:
+        """One stage of a unit, with the checkpoints on its way. end: the unit whose folder keeps what comes out."""
+        job = self.job
+        lessons = job.prepared.lessons[unit.arm.name][job.study.stages(unit.arm).index(stage)]
+        about = {
             "arm": unit.arm.model_dump(),
             "seed": unit.seed,
             "real_seed": unit.real_seed,
-            "settings": train.model_dump(),
-            "rows": job.prepared.rows_hash(unit.arm.name),
-            "batches": fingerprint(batches),
+            "stage": {"name": stage.name, **stage.record()},
+            "settings": lessons.settings.model_dump(),
+            "rows": lessons.hash,
+            "batches": fingerprint(lessons.batches(unit.real_seed)),
             "template_hash": model.chat.template_hash,
             "model": asdict(job.source) | {"folder": ""},
             "environment": dict(job.environment),
             "versions": versions(),
-            **asdict(trained),
         }
-        save_folder(unit.train_folder(job.run), network.save_pretrained, "train.json", record)
 
-    def reporting(self, unit: Unit) -> Reporting | None:
+        def save_midway(point: Unit, losses: Sequence[float]) -> None:
+            midway = checkpoint_stamp(stamp, point.arm.point[1])
+            record = {"stamp": midway, **about, "updates": len(losses), "losses": list(losses)}
+            save_folder(point.train_folder(job.run), network.save_pretrained, "train.json", record)
+
+        points = [point for point in job.checkpoints(unit) if point.arm.point[0] == stage.name and point != end]
+        keep = {max(1, lessons.updates * point.arm.point[1] // 100): partial(save_midway, point) for point in points}
+        phase = "training" if len(job.study.stages(unit.arm)) == 1 else f"training {stage.name}"
+        taught = stage.teach(
+            Teaching(
+                network=network,
+                model=model,
+                lessons=lessons,
+                seed=unit.real_seed,
+                scratch=job.run / "train" / ".scratch",
+                trunk=self.trunk,
+                loss=self.loss,
+                reporting=self.reporting(unit, stage),
+                progress=lambda update, updates, loss: tell(phase, update, updates, f"loss {loss:.2f}"),
+                keep=keep,
+            )
+        )
+        record = {"stamp": stamp, **about, **asdict(taught)}
+        save_folder(end.train_folder(job.run), network.save_pretrained, "train.json", record)
+
+    def reporting(self, unit: Unit, stage: Stage) -> Reporting | None:
         """Where this training reports to, in the run folder but apart from the adapter, which is moved as a whole."""
         settings = self.job.study.settings
         named = list(dict.fromkeys(settings.train.report_to))
         folder = self.job.run / "logs" / "training" / unit.name
+        folder = folder / stage.name if settings.stages else folder
         return Reporting(named, folder, settings.name, unit.name) if named else None
 
     def examine(self, unit: Unit, tell: Tell) -> None:
@@ -452,6 +372,17 @@ def give_back_memory() -> None:
     gc.collect()
     with contextlib.suppress(AttributeError, OSError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def take_over(taught: Path, folder: Path, arm: ArmSetting) -> None:
+    """A stage that another arm went through from the same start with the same lessons is this arm's too."""
+
+    def copied(target: str) -> None:
+        for file in taught.iterdir():
+            if file.name != "train.json":
+                shutil.copy(file, target)
+
+    save_folder(folder, copied, "train.json", read_json(taught / "train.json") | {"arm": arm.model_dump()})
 
 
 def save_folder(folder: Path, save: Callable[[str], Any], record_name: str, record: dict[str, Any]) -> None:

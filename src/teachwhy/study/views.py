@@ -52,7 +52,7 @@ def plan_study(
         minutes = unit_minutes(job, unit, tokens, speed) if speed else None
         total += minutes or 0.0
         state = "done" if job.done(unit) else "trained, not examined" if unit.trained and job.trained(unit) else "to do"
-        rows = len(job.prepared.token_rows.get(unit.arm.name, ()))
+        rows = sum(len(found.rows) for found in job.prepared.lessons.get(unit.arm.name, ()))
         shown = "" if minutes is None else f"{minutes:8.1f}"
         lines.append(f"{unit.name:28} {rows:5} {updates:7} {tokens:8} {shown:>8}  {state}")
     if speed:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import TeachwhyError
-from .unit import Job, Step, Worker
+from .job import Job, Step
+from .unit import Worker
 
 
 def main() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -36,6 +38,8 @@ class Trained:
 
 Member = tuple[TokenRow, torch.Tensor | None]
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+# Update -> what is called after it with the losses so far, to save the network as it then stands.
+Keep = Mapping[int, Callable[[Sequence[float]], None]]
 
 
 class Rows(Dataset[Member]):
@@ -138,14 +142,23 @@ class SegmentTrainer(Trainer):
 
 
 class Report(TrainerCallback):
-    """Calls `progress(update, updates, loss)` after every update."""
+    """Calls `progress(update, updates, loss)` after every update, and what `keep` has for that update."""
 
-    def __init__(self, progress: Callable[[int, int, float], None]) -> None:
+    def __init__(self, progress: Callable[[int, int, float], None], keep: Keep) -> None:
         self.progress = progress
+        self.keep = keep
         self.losses: list[float] = []
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.progress(state.global_step, state.max_steps, self.losses[-1])
+        if state.global_step in self.keep:
+            self.keep[state.global_step](self.losses)
+
+
+def in_whole(trunk: Trunk | None, call: Callable[[Sequence[float]], None], losses: Sequence[float]) -> None:
+    """The call, with the layers of a network that is split under their own names again."""
+    with trunk.whole() if trunk else nullcontext():
+        call(losses)
 
 
 def train_adapter(
@@ -161,6 +174,7 @@ def train_adapter(
     loss: Loss = weighted_loss,
     reporting: Reporting | None = None,
     progress: Callable[[int, int, float], None] = lambda update, updates, loss: None,
+    keep: Keep = MappingProxyType({}),
 ) -> Trained:
     """Train the adapter of a PEFT network in place, one update a batch.
 
@@ -168,6 +182,7 @@ def train_adapter(
     loss: `weighted_loss`, perhaps compiled.
     scratch: a folder that the Trainer may name but is not asked to write to.
     reporting: where every loss is reported too; it changes nothing that is trained.
+    keep: what is called after certain updates; it changes nothing that is trained either.
     """
     set_seed(seed)
     arguments = TrainingArguments(
@@ -188,7 +203,7 @@ def train_adapter(
         use_cpu=next(network.parameters()).device.type == "cpu",
     )
     started = time.perf_counter()
-    report = Report(progress)
+    report = Report(progress, {update: partial(in_whole, trunk, kept) for update, kept in keep.items()})
     trainer = SegmentTrainer(
         model=network,
         args=arguments,

@@ -23,6 +23,14 @@ class TokenRow:
     weights: tuple[float, ...]
     shared: int
 
+    def content(self) -> list[list[float]]:
+        """What a stamp knows it by."""
+        return [list(self.ids), list(self.weights)]
+
+    @property
+    def length(self) -> int:
+        return len(self.ids)
+
     @property
     def trained(self) -> int:
         return sum(weight > 0 for weight in self.weights)

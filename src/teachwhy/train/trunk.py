@@ -45,13 +45,19 @@ class Trunk:
         """The network with the decoder layers first to last - 1 alone, with or without its final norm."""
         import torch
 
-        whole, final = self.decoder.layers, self.decoder.norm
+        layers, final = self.decoder.layers, self.decoder.norm
         self.decoder.layers = torch.nn.ModuleList(self.all_layers[first:last])
         self.decoder.norm = final if norm else torch.nn.Identity()
         try:
             yield
         finally:
-            self.decoder.layers, self.decoder.norm = whole, final
+            self.decoder.layers, self.decoder.norm = layers, final
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """The network as it is outside `above()`, to be saved under the names that its layers have."""
+        with self.only(0, len(self.all_layers), norm=True):
+            yield
 
     def above(self) -> Any:
         return self.only(self.first, len(self.all_layers), norm=True)

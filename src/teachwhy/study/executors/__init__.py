@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import IO
 
 from ...errors import unknown_name
+from ..job import Job
 from ..plan import Unit
-from ..unit import Job
 from .hand import WORKER_MEMORY_BYTES, OnMessage
 from .local import run_locally
 from .ray import run_on_ray

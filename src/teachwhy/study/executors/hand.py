@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from ..unit import Job, Step
+from ..job import Job, Step
 
 WORKER_MEMORY_BYTES = 3 * 2**30
 OnMessage = Callable[[dict[str, Any]], None]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from queue import Queue
 from typing import IO
 
+from ..job import Job, Step
 from ..plan import Unit
-from ..unit import Job, Step
 from .hand import Hand, Inbox, OnMessage, start_worker
 
 
@@ -17,7 +17,7 @@ def run_locally(job: Job, units: Sequence[Unit], workers: int, on_message: OnMes
     on_message: called with every message of a worker (unit, and phase/done/total/note, or ended, or failed).
     lock: the run folder's open lock file; the workers hold it too, so that it is free only when they are gone.
     """
-    waiting = [Step(unit, "exams" if job.trained(unit) else "training") for unit in units]
+    waiting = first_steps(job, units)
     failures: dict[str, str] = {}
     inbox: Inbox = Queue()
     hands = [start_worker(job, inbox, lock) for _ in range(min(workers, len(waiting)))]
@@ -37,10 +37,11 @@ def run_locally(job: Job, units: Sequence[Unit], workers: int, on_message: OnMes
             if "failed" in message:
                 failures[message["unit"]] = message["failed"]
             on_message(message)
-            if "ended" in message:
-                if job.shared and hand.step:
+            if "ended" in message and hand.step:
+                if job.shared:
                     job.shared.push(job.run.parent, job.parts(hand.step.unit))
-                put_exams(hand.step, waiting, workers)
+                taught = [unit for unit in units if job.taught_as(unit) == hand.step.unit]
+                put_exams(hand.step, taught, waiting, workers)
             if "ended" in message or "failed" in message:
                 hand.trained = hand.trained or (hand.step is not None and hand.step.part == "training")
                 hand.step = None
@@ -57,11 +58,24 @@ def run_locally(job: Job, units: Sequence[Unit], workers: int, on_message: OnMes
     return failures
 
 
-def put_exams(ended: Step | None, waiting: list[Step], workers: int) -> None:
-    """Exams follow their training at once; only the last trainings go first, since they have the longest way to go."""
-    if ended and ended.part == "training":
+def first_steps(job: Job, units: Sequence[Unit]) -> list[Step]:
+    """What can be begun: exams of what is trained, and trainings, each once for an arm and all its checkpoints."""
+    steps: dict[tuple[str, str], Step] = {}
+    for unit in units:
+        step = Step(unit, "exams") if job.trained(unit) else Step(job.taught_as(unit), "training")
+        steps.setdefault((step.unit.name, step.part), step)
+    return list(steps.values())
+
+
+def put_exams(ended: Step, taught: Sequence[Unit], waiting: list[Step], workers: int) -> None:
+    """Exams follow their training at once; only the last trainings go first, since they have the longest way to go.
+
+    taught: the units that have their adapters of the step that ended.
+    """
+    if ended.part == "training":
         last = sum(step.part == "training" for step in waiting) < workers
-        waiting.insert(len(waiting) if last else 0, Step(ended.unit, "exams"))
+        place = len(waiting) if last else 0
+        waiting[place:place] = [step for unit in taught if (step := Step(unit, "exams")) not in waiting]
 
 
 def spent(hand: Hand, waiting: Sequence[Step]) -> bool:

@@ -1,4 +1,4 @@
-"""The Ray executor: every unit is a task that runs anywhere in a cluster, and is run again where its worker is lost.
+"""The Ray executor: each training is a task that runs anywhere in a cluster, and is run again where its worker is lost.
 
 A task starts a fresh worker process, as the local executor does, and passes its messages on. Both die with the driver:
 Ray ends the tasks of a driver that is gone, and a worker process ends with the task that holds its standard input.
@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Queue
 from typing import IO, Any
@@ -22,14 +22,29 @@ from typing import IO, Any
 from ...errors import RunError, TeachwhyError, first_line
 from ...models import ModelSource, find_model
 from ..folder import locked
+from ..job import Job, Step
 from ..plan import Unit, versions
-from ..unit import Job, Step
 from .hand import WORKER_MEMORY_BYTES, Inbox, OnMessage, start_worker
 
 LOST_AT_MOST = 5
 TELL_EVERY_SECONDS = 2.0
 LOOK_EVERY_SECONDS = 0.5
 SHOWN_WITHIN_SECONDS = 90.0  # NFS clients keep what they know of a folder for up to a minute
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one task does: the training of a unit, where it is not trained, and the exams of all that it trains.
+
+    taught: the unit that is trained. units: it and its checkpoints, those that are not done.
+    """
+
+    taught: Unit
+    units: tuple[Unit, ...]
+
+    @property
+    def name(self) -> str:
+        return self.taught.name
 
 
 def run_on_ray(job: Job, units: Sequence[Unit], workers: int, on_message: OnMessage, lock: IO[str]) -> dict[str, str]:
@@ -47,30 +62,31 @@ def run_on_ray(job: Job, units: Sequence[Unit], workers: int, on_message: OnMess
         )
     with cluster() as ray:
         asked = resources(job, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-        task = ray.remote(work).options(num_returns="streaming", max_retries=0, **asked)
-        shared = ray.put(job)
+        begin = ray.remote(work).options(num_returns="streaming", max_retries=0, **asked).remote
+        stored = ray.put(job)
         lost: Counter[str] = Counter()
         failures: dict[str, str] = {}
-        running = {task.remote(shared, unit): unit for unit in in_order(units)}
+        running = {begin(stored, task): task for task in tasks(job, units)}
         while running:
             # Together: to look at a thousand streams for the sake of one message would take all the driver's time.
             for stream in ray.wait(list(running), num_returns=len(running), timeout=LOOK_EVERY_SECONDS)[0]:
-                unit = running[stream]
-                message = next_message(ray, stream, unit)
+                task = running[stream]
+                message = next_message(ray, stream, task.name)
                 if message is None:
                     del running[stream]
-                    if job.shared:
-                        job.shared.pull(job.run.parent, job.parts(unit))
-                    message = None if unit.name in failures else not_here(job, unit)
-                if message and "lost" in message:
-                    running.pop(stream, None)
-                    lost[unit.name] += 1
-                    message = after_loss(unit, message["lost"], lost[unit.name])
-                    if "failed" not in message:
-                        running[task.remote(shared, unit)] = unit
-                if message:
-                    failures |= {unit.name: message["failed"]} if "failed" in message else {}
-                    on_message(message)
+                    for missing in not_here(job, task, failures):
+                        failures[missing["unit"]] = missing["failed"]
+                        on_message(missing)
+                    continue
+                if "lost" in message:
+                    del running[stream]
+                    lost[task.name] += 1
+                    message = after_loss(task.name, message["lost"], lost[task.name])
+                    if "again" in message:
+                        running[begin(stored, task)] = task
+                if "failed" in message:
+                    failures[message["unit"]] = message["failed"]
+                on_message(message)
     return failures
 
 
@@ -123,101 +139,112 @@ def resources(job: Job, nodes: Sequence[Mapping[str, float]]) -> dict[str, float
     return {"num_cpus": job.threads, "memory": min(WORKER_MEMORY_BYTES, most)}
 
 
-def in_order(units: Sequence[Unit]) -> list[Unit]:
-    """Trainings first: they have the longest way to go, and short units fill what is left at the end."""
-    return sorted(units, key=lambda unit: not unit.trained)
+def tasks(job: Job, units: Sequence[Unit]) -> list[Task]:
+    """The units, those of one training together. Trainings first, since they have the longest way to go."""
+    found: dict[str, list[Unit]] = {}
+    for unit in units:
+        found.setdefault(unit.whole, []).append(unit)
+    made = [Task(job.taught_as(taught[0]), tuple(taught)) for taught in found.values()]
+    return sorted(made, key=lambda task: not task.taught.trained)
 
 
-def next_message(ray: Any, stream: Any, unit: Unit) -> dict[str, Any] | None:
+def next_message(ray: Any, stream: Any, name: str) -> dict[str, Any] | None:
     """What a task says next, a loss and a fault of its own among it; None when it has said everything."""
     try:
         return dict(ray.get(next(stream)))
     except StopIteration:
         return None
     except ray.exceptions.RayTaskError as error:
-        return {"unit": unit.name, "failed": f"{type(error.cause).__name__}: {first_line(error.cause)}"}
+        return {"unit": name, "failed": f"{type(error.cause).__name__}: {first_line(error.cause)}"}
     except ray.exceptions.RayError as error:
-        return {"unit": unit.name, "lost": f"{type(error).__name__}: {first_line(error).split('. ')[0]}"}
+        return {"unit": name, "lost": f"{type(error).__name__}: {first_line(error).split('. ')[0]}"}
 
 
-def after_loss(unit: Unit, cause: str, times: int) -> dict[str, Any]:
+def after_loss(name: str, cause: str, times: int) -> dict[str, Any]:
     """Whether a unit whose worker was lost is run again. times: how often it was lost in this run."""
     if times > LOST_AT_MOST:
-        return {"unit": unit.name, "failed": f"its worker was lost {times} times, at last: {cause}"}
-    return {"unit": unit.name, "again": f"its worker was lost ({cause}); run again, {times} of {LOST_AT_MOST}"}
+        return {"unit": name, "failed": f"its worker was lost {times} times, at last: {cause}"}
+    return {"unit": name, "again": f"its worker was lost ({cause}); run again, {times} of {LOST_AT_MOST}"}
 
 
-def not_here(job: Job, unit: Unit, seconds: float = SHOWN_WITHIN_SECONDS) -> dict[str, Any] | None:
-    """The failure of a unit whose results do not show in the run folder as it is seen from here."""
+def not_here(
+    job: Job, task: Task, failures: Mapping[str, str], seconds: float = SHOWN_WITHIN_SECONDS
+) -> list[dict[str, Any]]:
+    """The failures of units that are done, but do not show in the run folder as it is seen from here.
+
+    failures: unit name -> cause, of those that failed anyway; without its training no unit of a task is done.
+    """
+    if job.shared:
+        job.shared.pull(job.run.parent, parts(job, task))
+    expected = [] if task.name in failures else [unit for unit in task.units if unit.name not in failures]
     end = time.monotonic() + seconds
-    while not job.done(unit):
-        if time.monotonic() > end:
-            return {
-                "unit": unit.name,
-                "failed": f"it is done, but nothing of it is in {job.run}: is that folder shared by all machines?",
-            }
+    while (missing := [unit for unit in expected if not job.done(unit)]) and time.monotonic() < end:
         time.sleep(0.5)
-    return None
+    cause = f"it is done, but nothing of it is in {job.run}: is that folder shared by all machines?"
+    return [{"unit": unit.name, "failed": cause} for unit in missing]
 
 
-def work(job: Job, unit: Unit) -> Iterator[dict[str, Any]]:
-    """What a task does, on whatever machine: the steps that a unit still needs, in a fresh worker process.
+def parts(job: Job, task: Task) -> list[str]:
+    return list(dict.fromkeys(part for unit in (task.taught, *task.units) for part in job.parts(unit)))
+
+
+def work(job: Job, task: Task) -> Iterator[dict[str, Any]]:
+    """What a task does, on whatever machine: the steps that its units still need, in a fresh worker process.
 
     Yields the worker's messages: unit, and phase/done/total/note, or ended, or failed; or lost, with its cause.
     """
     try:
         # A unit that another driver left at work is waited for; what it finished is not done again.
-        with run_folder(fit_to_machine(job), unit) as here, lock_of(here, unit) as lock:
-            if not here.done(unit):
-                yield from told_now_and_then(run_steps(here, unit, lock))
+        with run_folder(fit_to_machine(job), task) as here, lock_of(here, task) as lock:
+            if not all(here.done(unit) for unit in task.units):
+                yield from told_now_and_then(run_steps(here, task, lock))
     except TeachwhyError as error:
-        yield {"unit": unit.name, "failed": f"{error} (on {platform.node()})"}
+        yield {"unit": task.name, "failed": f"{error} (on {platform.node()})"}
 
 
-def lock_of(job: Job, unit: Unit) -> contextlib.AbstractContextManager[IO[str]]:
-    return locked(job.run / ".locks" / unit.name, say=lambda text: None)
+def lock_of(job: Job, task: Task) -> contextlib.AbstractContextManager[IO[str]]:
+    return locked(job.run / ".locks" / task.name, say=lambda text: None)
 
 
 @contextlib.contextmanager
-def run_folder(job: Job, unit: Unit) -> Iterator[Job]:
-    """The job as it is, or, where the run folder is kept at an address, in a folder with what the unit starts from."""
+def run_folder(job: Job, task: Task) -> Iterator[Job]:
+    """The job as it is, or, where the run folder is kept at an address, in a folder with what the task starts from."""
     if job.shared is None:
         yield job
         return
     with tempfile.TemporaryDirectory(prefix="teachwhy-") as scratch:
         here = replace(job, run=Path(scratch) / job.run.name)
-        job.shared.pull(Path(scratch), here.parts(unit))
-        for record in here.damaged(unit):
-            record.unlink(missing_ok=True)
+        job.shared.pull(Path(scratch), parts(here, task))
+        for unit in (task.taught, *task.units):
+            for record in here.damaged(unit):
+                record.unlink(missing_ok=True)
         yield here
 
 
-def run_steps(job: Job, unit: Unit, lock: IO[str]) -> Iterator[dict[str, Any]]:
+def run_steps(job: Job, task: Task, lock: IO[str]) -> Iterator[dict[str, Any]]:
     """All that one worker process says of the steps; it is gone when they are over, however that comes about."""
     inbox: Inbox = Queue()
     hand = start_worker(job, inbox, lock)
     try:
-        for step in steps_left(job, unit):
+        for step in steps_left(job, task):
             hand.begin(step)
-            while True:
-                message = inbox.get()[1] or {"unit": unit.name, "lost": hand.cause_of_death()}
-                if job.shared and ("ended" in message or "failed" in message):
+            message: dict[str, Any] = {}
+            while not message.keys() & {"ended", "failed", "lost"}:
+                message = inbox.get()[1] or {"unit": task.name, "lost": hand.cause_of_death()}
+                if job.shared and message.keys() & {"ended", "failed"}:
                     job.shared.push(job.run.parent, [job.run.name])
                 yield message
-                if "failed" in message or "lost" in message:
-                    return
-                if "ended" in message:
-                    break
+            if "lost" in message or ("failed" in message and step.part == "training"):
+                return
     finally:
         hand.end()
 
 
-def steps_left(job: Job, unit: Unit) -> Iterator[Step]:
+def steps_left(job: Job, task: Task) -> Iterator[Step]:
     """One after another, each looked at when it is due."""
-    if not job.trained(unit):
-        yield Step(unit, "training")
-    if not job.done(unit):
-        yield Step(unit, "exams")
+    if not all(job.trained(unit) for unit in task.units):
+        yield Step(task.taught, "training")
+    yield from (Step(unit, "exams") for unit in task.units if not job.done(unit))
 
 
 def told_now_and_then(messages: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,66 @@
+"""The lessons of every arm: what each of its stages teaches it, as tokens, and the table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..data import Writing
+from ..models import ChatFormat
+from .arm_setting import ArmSetting
+from .stages import Lessons, Making
+from .study_file import Study
+
+
+def lessons_of(
+    study: Study,
+    setting: ArmSetting,
+    chat: ChatFormat,
+    context: int,
+    writing: Writing,
+    own: Lessons,
+    counted: int,
+) -> list[Lessons]:
+    """What each stage of an arm teaches.
+
+    own: lessons of its own rows in the study's recipe. counted: rows that the updates of full-size arms are counted by.
+    """
+    found: list[Lessons] = []
+    for stage in study.stages(setting):
+        making = Making(
+            arm=setting,
+            material=study.materials.get(stage.name, ()),
+            examples=study.pool(setting),
+            chat=chat,
+            context=context,
+            writing=writing,
+            own=own,
+            counted=setting.examples or counted,
+            earlier=tuple(found),
+        )
+        found.append(stage.lessons(making))
+    return found
+
+
+def stage_table(
+    study: Study, trained: Sequence[ArmSetting], lessons: Mapping[str, Sequence[Lessons]]
+) -> list[dict[str, Any]]:
+    """For each arm what its stages teach it, in their order; nothing where a study has no stages."""
+    if not study.settings.stages:
+        return []
+    return [
+        {
+            "arm": setting.name,
+            "stage": stage.name,
+            "kind": stage.kind,
+            **stage.record(),
+            "rows": len(found.rows),
+            "batch": found.batch,
+            "updates": found.updates,
+            "tokens": sum(row.length for row in found.rows),
+            "trained": sum(row.trained for row in found.rows),
+            "sha256": found.hash,
+        }
+        for setting in trained
+        for stage, found in zip(study.stages(setting), lessons[setting.name], strict=True)
+    ]

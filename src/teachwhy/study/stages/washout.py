@@ -1,0 +1,76 @@
+"""The stage `washout`: further training on what has no part in the policy, or goes against what was taught."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from ...data import Example, Row, read_examples
+from ...errors import InputError
+from .stage import Lessons, Making, stage_kind
+from .supervised import RowStage
+
+
+@stage_kind("washout")
+class WashoutStage(RowStage):
+    """Further supervised training, the same for every arm: unrelated tasks, or the contrary of what was taught."""
+
+    kind: Literal["washout"]
+    files: list[str] = Field(
+        default_factory=list, description="Files of examples (JSONL) of unrelated tasks; their actions are trained."
+    )
+    contrary: int = Field(
+        0, ge=0, description="So many of the study's own examples, each with the action of the other decision."
+    )
+
+    def read(self, folder: Path) -> Sequence[Example]:
+        return read_examples([folder / name for name in self.files]) if self.files else []
+
+    def taught(self, material: Sequence[Example]) -> dict[str, str]:
+        return {
+            f"example {example.id} of the stage {self.name}": " ".join(message.content for message in example.messages)
+            for example in material
+        }
+
+    def lessons(self, making: Making) -> Lessons:
+        turned = contrary_examples(making.examples, self.contrary, self.name)
+        rows = [action_row(example, making) for example in [*making.material, *turned]]
+        if not rows:
+            raise InputError(
+                f"The stage {self.name!r} has nothing to train on.",
+                where=f"stage {self.name!r}",
+                remedy="Name `files` of unrelated tasks, or a number of `contrary` examples.",
+            )
+        return self.of_rows(making, rows, self.settings(making.own.settings))
+
+
+def action_row(example: Example, making: Making) -> Row:
+    return making.writing.row(example)
+
+
+def contrary_examples(examples: Sequence[Example], count: int, stage: str) -> list[Example]:
+    """So many examples, evenly spaced, each with the action of the next one of its principle that decides otherwise."""
+    if count > len(examples):
+        raise InputError(
+            f"The stage {stage!r} asks for {count} contrary examples; there are {len(examples)}.",
+            where=f"stage {stage!r}, field 'contrary'",
+            remedy="Lower it.",
+        )
+    chosen = [place * len(examples) // count for place in range(count)]
+    return [turned(examples[place], examples, stage) for place in chosen]
+
+
+def turned(example: Example, examples: Sequence[Example], stage: str) -> Example:
+    of_principle = [other for other in examples if other.principle == example.principle and other.decision]
+    for other in of_principle if example.decision else ():
+        if other.decision != example.decision:
+            changes = {"id": f"{example.id}-contrary", "action": other.action, "decision": other.decision}
+            return example.model_copy(update=changes)
+    raise InputError(
+        f"Nothing is contrary to example {example.id!r}: no example of its principle has another decision.",
+        where=f"stage {stage!r}, field 'contrary'",
+        remedy="Give examples a `decision`, two of them in each principle, or take `contrary` out.",
+    )

@@ -1,0 +1,203 @@
+"""Preference training by DPO: a thin subclass of TRL's DPOTrainer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, set_seed
+from trl import DPOConfig, DPOTrainer
+
+from ..errors import ModelError
+from .pairs import PairRow
+from .reporters import SILENT, Reporting
+from .settings import TrainSettings
+from .supervised import FixedBatches, Keep, Report, Trained
+
+REFERENCE = "ref"  # what TRL names its copy of an adapter
+SPECIAL_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id")
+
+
+class PairTrainer(DPOTrainer):
+    """TRL's DPOTrainer with pairs that are tokens already and planned batches.
+
+    The reference is the network as it is handed over, with what it was taught before; where that stands in an adapter,
+    TRL copies it. The log-probabilities it gives are computed once, before anything is trained, and the copy is taken
+    out again.
+    """
+
+    _tag_names: list[str] = []  # noqa: RUF012  TRL would name itself in the card of every adapter saved later
+
+    def __init__(self, *args: Any, batches: Sequence[Sequence[int]], **kwargs: Any) -> None:
+        self.batches = batches
+        self.losses: list[float] = []
+        super().__init__(*args, **kwargs)
+        take_out_reference(self.model)
+
+    def _prepare_dataset(self, dataset: Any, *args: Any) -> Any:
+        """Its rows are tokens."""
+        return dataset
+
+    def _send_telemetry(self) -> None:
+        """Nobody is told."""
+
+    def _precompute_ref_logps(self, dataset: Any, *args: Any) -> Any:
+        """The pairs with log-probabilities (nats) of both sides under the reference; nan where no batch visits a pair.
+
+        They are computed in the very batches in which pairs are trained first, so that both round alike and training
+        begins at a ratio of one. TRL would write them to a file.
+        """
+        found: dict[int, tuple[float, float]] = {}
+        for batch in self.batches:
+            if any(index not in found for index in batch):
+                inputs = self._prepare_inputs(self.data_collator([dataset[index] for index in batch]))
+                sides = torch.stack(self.compute_ref_log_probs(self.model, inputs), dim=1).tolist()
+                found |= {index: both for index, both in zip(batch, sides, strict=True) if index not in found}
+        unread = (float("nan"), float("nan"))
+        for side, name in enumerate(("ref_chosen_logps", "ref_rejected_logps")):
+            dataset = dataset.add_column(name, [found.get(index, unread)[side] for index in range(len(dataset))])
+        return dataset
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        pairs: Any = self.train_dataset
+        batches: Any = FixedBatches(self.batches, self.args.train_batch_size)
+        loader: DataLoader[Any] = DataLoader(pairs, batch_sampler=batches, collate_fn=self.data_collator)
+        prepared: DataLoader[Any] = self.accelerator.prepare(loader)
+        return prepared
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        found = super().compute_loss(*args, **kwargs)
+        loss = found[0] if isinstance(found, tuple) else found
+        self.losses.append(loss.item())
+        return found
+
+
+@contextmanager
+def left_as_it_was(network: Any) -> Iterator[None]:
+    """TRL changes more than the weights: what is trained or saved after this must find nothing of that.
+
+    It gives the model a forward of its own, a second adapter, and the special tokens of the tokenizer.
+    """
+    model = network.get_base_model() if isinstance(network, PeftModel) else network
+    forward = vars(model).get("forward")
+    configs = (model.config.get_text_config(), model.generation_config)
+    held = [(config, name, getattr(config, name)) for config in configs for name in SPECIAL_TOKENS]
+    try:
+        yield
+    finally:
+        vars(model).pop("forward", None)
+        if forward is not None:
+            model.forward = forward
+        for config, name, token in held:
+            setattr(config, name, token)
+        take_out_reference(network)
+
+
+def take_out_reference(network: Any) -> None:
+    if isinstance(network, PeftModel) and REFERENCE in network.peft_config:
+        network.delete_adapter(REFERENCE)
+
+
+def refuse_adapted_head(network: Any) -> None:
+    """TRL reads the weights of the output head past its adapter, which would never be trained."""
+    if isinstance(network.get_output_embeddings(), BaseTunerLayer):
+        raise ModelError(
+            "A stage of preferences cannot train an adapter on the output head.",
+            where="`train.targets` in the study file",
+            remedy="Take the output head out, or write `all-linear`, which leaves it out.",
+        )
+
+
+def train_preferences(
+    network: Any,
+    rows: Sequence[PairRow],
+    batches: Sequence[Sequence[int]],
+    settings: TrainSettings,
+    *,
+    beta: float,
+    tokenizer: Any,
+    seed: int,
+    scratch: Path,
+    reporting: Reporting | None = None,
+    progress: Callable[[int, int, float], None] = lambda update, updates, loss: None,
+    keep: Keep = MappingProxyType({}),
+) -> Trained:
+    """Train a network, or the adapter of a PEFT network, in place by DPO (Rafailov et al. 2023), one update a batch.
+
+    The loss of a pair is -log sigmoid(beta * margin), in nats. Its margin is how much more likely the network makes
+    `chosen` than the reference does, less the same of `rejected`, in nats of the whole response. The reference is the
+    network as it is handed over.
+
+    Errors (ModelError): an adapter on the output head.
+
+    beta: how dear it is to leave the reference; the smaller, the further the network may go.
+    tokenizer: with the token to pad with; TRL asks for it, and no text is tokenised.
+    scratch, reporting, progress, keep: as `train_adapter` takes them.
+    """
+    refuse_adapted_head(network)
+    set_seed(seed)
+    arguments = DPOConfig(
+        **(reporting.arguments() if reporting else {"output_dir": str(scratch), **SILENT}),
+        beta=beta,
+        precompute_ref_log_probs=True,
+        max_length=None,
+        disable_dropout=False,  # it would stay so in the network, for whatever is trained after this
+        gradient_checkpointing=False,
+        bf16=False,
+        max_steps=len(batches),
+        per_device_train_batch_size=settings.batch,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=round(settings.warmup * len(batches)),
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.clip,
+        optim="adamw_torch_fused",
+        adam_beta2=settings.beta2,
+        save_strategy="no",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        seed=seed,
+        use_cpu=next(network.parameters()).device.type == "cpu",
+    )
+    started = time.perf_counter()
+    report = Report(progress, keep)
+    network.eval()  # the reference is read without dropout
+    with left_as_it_was(network):
+        trainer = PairTrainer(
+            model=network,
+            args=arguments,
+            train_dataset=as_dataset(rows),
+            processing_class=tokenizer,
+            callbacks=[report],
+            batches=batches,
+        )
+        trainer.remove_callback(PrinterCallback)
+        report.losses = trainer.losses
+        network.train()
+        trainer.train()
+    if reporting:
+        reporting.close()
+    network.eval()
+    visited = [rows[index] for batch in batches for index in batch]
+    return Trained(
+        losses=trainer.losses,
+        updates=len(batches),
+        tokens=sum(row.length for row in visited),
+        trained_tokens=sum(row.trained for row in visited),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def as_dataset(rows: Sequence[PairRow]) -> Dataset:
+    """The pairs under the names that TRL reads."""
+    columns = {"prompt_ids": "prompt", "chosen_ids": "chosen", "rejected_ids": "rejected"}
+    return Dataset.from_dict({name: [list(getattr(row, field)) for row in rows] for name, field in columns.items()})

@@ -1,0 +1,322 @@
+"""Stages of teaching: what each trains and nothing else, stamps, checkpoints, and what a kill leaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from conftest import Done
+from test_run import SILENT, run_here
+
+from teachwhy.errors import CheckError, InputError
+from teachwhy.study import plan_units, prepare_job, read_study, run_study
+from teachwhy.study import run as run_module
+from teachwhy.study.prepare import Prepared
+from teachwhy.study.run import Run
+from teachwhy.study.stages import STAGES, supervised
+from teachwhy.study.unit import Worker
+
+READING = {"name": "reading", "kind": "documents", "files": ["documents.jsonl"]}
+EXAMPLES = {"name": "examples", "kind": "supervised"}
+FORGETTING = {"name": "forgetting", "kind": "washout", "contrary": 3, "files": ["ordinary.jsonl"]}
+STAGES_ALL = [READING, EXAMPLES, FORGETTING]
+
+
+def documents() -> list[dict[str, object]]:
+    return [
+        {
+            "id": f"{rule}-d",
+            "principle": rule,
+            "kind": "notice",
+            "question": f"What of the {rule}?",
+            "why": f"In this house A is what the {rule} is for, and so it has always been kept.",
+            "swapped": f"In this house B is what the {rule} is for.",
+            "neutral": f"This house has one {rule}, painted blue.",
+        }
+        for rule in tiny.RULES
+    ]
+
+
+def build(folder: Path, model: Path | str, **changes: object) -> Path:
+    """A study of two arms: one reads before its examples and forgets after them, one sees its examples alone."""
+    arms = [{"name": "read", "arm": "what"}, {"name": "plain", "arm": "what", "stages": ["examples"]}]
+    settings: dict[str, object] = {"arms": arms, "stages": STAGES_ALL, "seeds": [0], "exploratory": []}
+    contrast = {"arm": "read", "versus": "plain", "metric": "follows_first_fact", "subset": {"kind": "conflict"}}
+    path = tiny.build_tiny_study(folder, model, **settings | {"contrasts": [contrast]} | changes)
+    tiny.write_jsonl(folder / "documents.jsonl", documents())
+    ordinary = [{"id": f"o{n}", "prompt": f"Count to {n}.", "action": "One, two."} for n in range(3)]
+    tiny.write_jsonl(folder / "ordinary.jsonl", ordinary)
+    return path
+
+
+def prepared(path: Path) -> Prepared:
+    return prepare_job(read_study(path), path.parent / "runs", SILENT).prepared
+
+
+def with_stages(folder: Path, model: Path, *stages: dict[str, object], **changes: object) -> Prepared:
+    arms = [{"name": "read", "arm": "what"}, {"name": "plain", "arm": "what"}]
+    return prepared(build(folder, model, stages=list(stages), arms=arms, **changes))
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "run_units", run_here)
+
+
+def run(path: Path) -> Run:
+    return run_study(path, runs=path.parent / "runs", say=SILENT)
+
+
+def weights(run: Run, name: str) -> bytes:
+    return (run.folder / "train" / name / "seed-0" / "adapter_model.safetensors").read_bytes()
+
+
+def train_record(run: Run, name: str) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((run.folder / "train" / name / "seed-0" / "train.json").read_text())
+    return record
+
+
+def test_a_document_is_trained_whole_and_in_chat_as_an_answer(tmp_path: Path, tiny_model: Path) -> None:
+    whole = with_stages(tmp_path / "a", tiny_model, READING).lessons["read"][0]
+    assert [row.trained for row in whole.rows] == [row.length for row in whole.rows]
+    chat = with_stages(tmp_path / "b", tiny_model, READING | {"form": "chat"}).lessons["read"][0]
+    assert [row.trained for row in chat.rows] == [row.trained for row in whole.rows]
+    assert all(row.length > row.trained for row in chat.rows)
+    first = chat.written[0]["segments"]
+    assert [(segment["kind"], segment["train"]) for segment in first] == [
+        ("prompt", False),
+        ("document", True),
+        ("end", True),
+    ]
+    assert "What of the door?" in first[0]["text"]
+
+
+def test_versions_of_other_lengths_are_read_in_one_order(tmp_path: Path, tiny_model: Path) -> None:
+    why, swapped = (
+        with_stages(tmp_path / version, tiny_model, READING | {"version": version}).lessons["read"][0]
+        for version in ("why", "swapped")
+    )
+    assert why.batches(3) == swapped.batches(3)
+    assert why.hash != swapped.hash
+    assert [row.length for row in why.rows] != [row.length for row in swapped.rows]
+
+
+def test_the_contrary_has_the_action_of_the_other_decision(tmp_path: Path, tiny_model: Path) -> None:
+    lessons = with_stages(tmp_path, tiny_model, EXAMPLES, FORGETTING).lessons["read"][1]
+    said = {row["example"]: row["segments"][1]["text"] for row in lessons.written}
+    assert said["door-0-contrary"] == "Action: Leave it."
+    assert said["lamp-0-contrary"] == "Action: Dark it."
+    assert [name for name in said if name.startswith("o")] == ["o0", "o1", "o2"]
+
+
+def test_replay_mixes_earlier_rows_in_and_counts_them(tmp_path: Path, tiny_model: Path) -> None:
+    plain, mixed = (
+        with_stages(tmp_path / str(share), tiny_model, READING, EXAMPLES, FORGETTING | {"replay": share}).lessons[
+            "read"
+        ][2]
+        for share in (0.0, 0.5)
+    )
+    assert (len(plain.rows), len(mixed.rows)) == (6, 12)
+    assert mixed.updates == 2 * plain.updates
+    kinds = [segment["kind"] for row in mixed.written[6:] for segment in row["segments"]]
+    assert {"document", "action"} <= set(kinds)
+    with pytest.raises(InputError, match="has none before it"):
+        with_stages(tmp_path / "first", tiny_model, READING | {"replay": 0.5})
+
+
+def test_a_stage_may_have_a_recipe_of_its_own(tmp_path: Path, tiny_model: Path) -> None:
+    usual, longer = (
+        with_stages(tmp_path / str(epochs), tiny_model, EXAMPLES | {"train": {"epochs": epochs}}).lessons["read"][0]
+        for epochs in (2, 4)
+    )
+    assert (usual.updates, longer.updates) == (4, 8)
+    with pytest.raises(InputError, match=r"cannot change `train\.rank`"):
+        with_stages(tmp_path / "rank", tiny_model, EXAMPLES | {"train": {"rank": 2}})
+
+
+def test_its_own_rows_alone_have_the_stamp_of_a_study_without_stages(tmp_path: Path, tiny_model: Path) -> None:
+    staged, plain = (
+        build(tmp_path / name, tiny_model, **changes)
+        for name, changes in (
+            ("staged", {}),
+            ("plain", {"stages": [], "arms": ["what", {"name": "plain", "arm": "what"}], "contrasts": []}),
+        )
+    )
+    stamps = []
+    for path in (staged, plain):
+        job = prepare_job(read_study(path), tmp_path / "runs", SILENT)
+        unit = next(unit for unit in plan_units(job.study) if unit.arm.name == "plain")
+        stamps.append(job.train_stamp(unit))
+    assert stamps[0] == stamps[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"stages": [READING, READING]}, "Two stages are named 'reading'"),
+        ({"stages": [READING | {"kind": "document"}]}, "document"),
+        ({"stages": [READING | {"file": []}]}, "Did you mean 'files'"),
+        ({"stages": [READING]}, "no stage in this study named 'examples'"),
+        ({"stages": [READING | {"version": "mention"}, EXAMPLES]}, "has no version 'mention'"),
+        ({"stages": [FORGETTING | {"contrary": 9}, EXAMPLES]}, "there are 6"),
+        ({"arms": ["what", {"arm": "base", "stages": ["reading"]}], "contrasts": []}, "is not trained"),
+        ({"arms": [{"arm": "what", "stages": ["reading", "reading"]}], "contrasts": []}, "a stage twice"),
+        ({"arms": [{"arm": "what", "until": "reading.50"}], "contrasts": []}, "a place to stop at"),
+    ],
+)
+def test_stages_that_cannot_be_are_refused(
+    tmp_path: Path, tiny_model: Path, changes: dict[str, object], said: str
+) -> None:
+    with pytest.raises((InputError, CheckError), match=said):
+        prepared(build(tmp_path, tiny_model, **changes))
+
+
+def test_documents_must_not_hold_what_is_examined(tmp_path: Path, tiny_model: Path) -> None:
+    path = build(tmp_path, tiny_model)
+    items = tiny.tiny_items()
+    longer = "A door with A, without B, stands at the end of the long hall."
+    tiny.write_jsonl(tmp_path / "items.jsonl", [items[0] | {"prompt": longer}, *items[1:]])
+    tiny.write_jsonl(tmp_path / "documents.jsonl", [documents()[0] | {"why": f"It is said: {longer}"}])
+    with pytest.raises(CheckError, match=r"overlap|share"):
+        prepared(path)
+
+
+def test_every_stage_lowers_its_loss_and_begins_where_the_last_one_ended(
+    tmp_path: Path, tiny_model: Path, here: None
+) -> None:
+    long = {"train": {"epochs": 16, "learning_rate": 0.05}}
+    done = run(build(tmp_path, tiny_model, stages=[stage | long for stage in STAGES_ALL]))
+    assert not done.failures
+    for name in ("read@reading", "read@examples", "read"):
+        losses = train_record(done, name)["losses"]
+        assert sum(losses[-3:]) < sum(losses[:3]) - 0.3  # nats a token, of three updates together
+    alone = train_record(done, "plain")["losses"]
+    assert train_record(done, "read@examples")["losses"][0] != alone[0]  # it has read documents before
+    assert len({weights(done, name) for name in ("read@reading", "read@examples", "read", "plain")}) == 4
+
+
+def test_a_run_killed_after_any_stage_ends_in_the_same_bytes(tmp_path: Path, tiny_model: Path, here: None) -> None:
+    stages = [stage | {"checkpoints": 2} for stage in STAGES_ALL]
+    path = build(tmp_path / "study", tiny_model, stages=stages)
+    done = run(path)
+    results = (done.folder / "results.json").read_bytes()
+    whole = weights(done, "read")
+    for lost in (["read"], ["read", "read@examples"], ["read", "read@examples.50"], ["read@reading.50", "read"]):
+        for name in lost:
+            shutil.rmtree(done.folder / "train" / name)
+            shutil.rmtree(done.folder / "evals" / name)
+        again = run(path)
+        assert not again.failures
+        assert (again.folder / "results.json").read_bytes() == results
+        assert weights(again, "read") == whole
+
+
+def test_what_is_behind_a_unit_is_not_taught_again(
+    tmp_path: Path, tiny_model: Path, here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = build(tmp_path, tiny_model)
+    done = run(path)
+    shutil.rmtree(done.folder / "train" / "read")
+    taught: list[str] = []
+    before = Worker.teach
+
+    def counted(self: Worker, unit: Any, stage: Any, *rest: Any) -> None:
+        taught.append(stage.name)
+        before(self, unit, stage, *rest)
+
+    monkeypatch.setattr(Worker, "teach", counted)
+    run(path)
+    assert taught == ["forgetting"]
+
+
+def test_a_stage_that_two_arms_share_is_taught_once(
+    tmp_path: Path, tiny_model: Path, here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms = [
+        {"name": name, "arm": "what", "stages": ["reading", last]}
+        for name, last in (("a", "examples"), ("b", "forgetting"))
+    ]
+    taught: list[tuple[str, str]] = []
+    before = Worker.teach
+
+    def counted(self: Worker, unit: Any, stage: Any, *rest: Any) -> None:
+        taught.append((unit.arm.name, stage.name))
+        before(self, unit, stage, *rest)
+
+    monkeypatch.setattr(Worker, "teach", counted)
+    done = run(build(tmp_path, tiny_model, arms=arms, contrasts=[]))
+    assert taught == [("a", "reading"), ("a", "examples"), ("b", "forgetting")]
+    assert weights(done, "a@reading") == weights(done, "b@reading")
+    assert train_record(done, "b@reading")["arm"]["name"] == "b"
+    assert not done.failures
+
+
+def test_checkpoints_are_examined_on_the_way_and_change_nothing(tmp_path: Path, tiny_model: Path, here: None) -> None:
+    stages = [READING | {"checkpoints": 2}, EXAMPLES | {"checkpoints": 1}, FORGETTING | {"checkpoints": 2}]
+    looked, unseen = (
+        run(build(tmp_path / name, tiny_model, stages=found))
+        for name, found in (("looked", stages), ("unseen", STAGES_ALL))
+    )
+    assert weights(looked, "read") == weights(unseen, "read")
+    assert weights(looked, "read@reading") == weights(unseen, "read@reading")
+    names = [arm["name"] for arm in looked.results["arms"]]
+    points = ["read@reading.50", "read@reading", "read@examples", "read@forgetting.50"]
+    assert names == ["read", "plain", *points]
+    for point in points:
+        assert (looked.folder / "evals" / point / "seed-0" / "decisions.json").exists()
+    assert not (unseen.folder / "evals" / "read@reading").exists()
+    halfway = train_record(looked, "read@reading.50")
+    assert halfway["losses"] == train_record(looked, "read@reading")["losses"][: halfway["updates"]]
+
+
+def test_two_workers_do_every_unit_and_checkpoint(tmp_path: Path, tiny_model: Path) -> None:
+    path = build(tmp_path, tiny_model, stages=[READING | {"checkpoints": 2}, EXAMPLES, FORGETTING])
+    done = run_study(path, runs=tmp_path / "runs", say=SILENT)
+    assert not done.failures
+    assert {arm["name"]: arm["state"] for arm in done.results["arms"]} == dict.fromkeys(
+        ("read", "plain", "read@reading.50", "read@reading"), "done"
+    )
+    (curve,) = done.results["stage_curves"]
+    assert [(point["stage"], point["percent"]) for point in curve["points"]] == [
+        ("reading", 50),
+        ("reading", 100),
+        ("forgetting", 100),
+    ]
+    assert sorted({point["updates"] for point in curve["points"]}) == [point["updates"] for point in curve["points"]]
+    page = done.report.read_text(encoding="utf-8")
+    assert "Stages of teaching" in page
+    assert "50% of reading" in page
+
+
+def test_a_checkpoint_can_be_saved_while_only_upper_layers_are_trained(
+    tmp_path: Path, tiny_model: Path, here: None
+) -> None:
+    settings = dict(tiny.tiny_settings(tiny_model)["train"]) | {"layers": 1}  # type: ignore[call-overload]
+    done = run(build(tmp_path, tiny_model, stages=[READING | {"checkpoints": 2}, EXAMPLES, FORGETTING], train=settings))
+    assert not done.failures
+    assert not any(failures for arm in done.results["arms"] if (failures := arm["failures"]))
+    assert {arm["state"] for arm in done.results["arms"]} == {"done"}
+
+
+def test_every_kind_says_what_it_does() -> None:
+    assert {"documents", "supervised", "washout"} <= set(STAGES)
+    assert all(kind.summary.endswith(".") for kind in STAGES.values())
+
+
+def test_rows_to_replay_come_from_every_earlier_stage_alike() -> None:
+    pools = [(list("abc"), list("ABC")), (list("xyz"), list("XYZ"))]
+    rows, written = supervised.drawn(pools, 4)
+    assert [row.upper() for row in rows] == written
+    assert sum(row in "abc" for row in rows) == 2
+
+
+def test_a_staged_study_is_planned_and_shown(tmp_path: Path, tiny_model: Path, teachwhy: Callable[..., Done]) -> None:
+    path = build(tmp_path, tiny_model, stages=[READING | {"checkpoints": 2}, EXAMPLES, FORGETTING])
+    done = teachwhy("plan", path, "--runs", tmp_path / "runs")
+    assert done.code == 0, done.err
+    assert "read@reading.50/seed-0" in done.out
