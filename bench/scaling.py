@@ -136,9 +136,9 @@ def idle(job: Any, group: Any) -> Iterator[dict[str, Any]]:
     """What a unit says that does nothing."""
     unit = group[0]
     for done in range(MESSAGES):
-        yield {"unit": unit.name, "phase": "training", "done": done, "total": MESSAGES, "note": "loss 1.00"}
-    yield {"unit": unit.name, "ended": "training"}
-    yield {"unit": unit.name, "ended": "exams"}
+        yield {"unit": task.name, "phase": "training", "done": done, "total": MESSAGES, "note": "loss 1.00"}
+    yield {"unit": task.name, "ended": "training"}
+    yield {"unit": task.name, "ended": "exams"}
 
 
 def driver_seconds(job: Any, unit: Any) -> float:

@@ -25,6 +25,7 @@ from teachwhy.errors import InputError, ModelError, RunError
 from teachwhy.study import plan_units, prepare_job, read_study, run_study
 from teachwhy.study.executors import EXECUTORS, find_executor
 from teachwhy.study.executors import ray as on_ray
+from teachwhy.study.executors.ray import Task
 from teachwhy.study.folder import locked
 from teachwhy.study.job import Job, Step
 from teachwhy.study.plan import Unit, study_stamp
@@ -46,8 +47,8 @@ def job(tiny_study: Path, tmp_path: Path) -> Job:
     return made
 
 
-def unit_of(job: Job, name: str) -> Unit:
-    return next(unit for unit in plan_units(job.study) if unit.name == name)
+def task_of(job: Job, name: str) -> Task:
+    return next(task for task in on_ray.tasks(job, plan_units(job.study)) if task.name == name)
 
 
 def with_environment(job: Job, **changes: object) -> Job:
@@ -77,9 +78,22 @@ def test_trainings_go_first_and_seeds_stay_in_their_order(job: Job) -> None:
     assert names[-2:] == ["base/seed-none", "policy_in_prompt/seed-none"]
 
 
-def test_a_lost_unit_is_run_again_so_often_and_no_more(job: Job) -> None:
-    unit = unit_of(job, "what/seed-0")
-    said = [on_ray.after_loss(unit, "gone", times) for times in range(1, on_ray.LOST_AT_MOST + 2)]
+def test_a_checkpoint_is_in_the_task_of_the_training_that_it_comes_from(tiny_model: Path, tmp_path: Path) -> None:
+    stages = [{"name": "first", "kind": "supervised", "checkpoints": 2}]
+    study = tiny.build_tiny_study(tmp_path / "staged", tiny_model, seeds=[0], stages=stages)
+    staged = prepare_job(read_study(study), tmp_path / "runs", SILENT)
+    task = task_of(staged, "what/seed-0")
+    assert [unit.name for unit in task.units] == ["what/seed-0", "what@first.50/seed-0"]
+    exams = [Step(unit, "exams") for unit in task.units]
+    assert list(on_ray.steps_left(staged, task)) == [Step(task.taught, "training"), *exams]
+    checkpoint = on_ray.tasks(staged, task.units[1:])[0]
+    assert (checkpoint.name, checkpoint.units) == ("what/seed-0", task.units[1:]), "the others are done"
+    folder = f"{staged.run.name}/train/what@first.50/seed-0"
+    assert folder in on_ray.parts(staged, task)
+
+
+def test_a_lost_unit_is_run_again_so_often_and_no_more() -> None:
+    said = [on_ray.after_loss("what/seed-0", "gone", times) for times in range(1, on_ray.LOST_AT_MOST + 2)]
     assert [message for message in said if "failed" in message] == said[-1:]
     assert said[0]["again"] == "its worker was lost (gone); run again, 1 of 5"
     assert said[-1]["failed"] == "its worker was lost 6 times, at last: gone"
@@ -228,7 +242,7 @@ def test_a_task_says_when_its_worker_process_is_lost(job: Job) -> None:
 
 
 def test_a_unit_at_work_elsewhere_is_waited_for(job: Job) -> None:
-    unit = unit_of(job, "base/seed-none")
+    task = task_of(job, "base/seed-none")
     said: list[dict[str, Any]] = []
     with locked(job.run / ".locks" / unit.name, say=SILENT):
         second = threading.Thread(target=lambda: said.extend(on_ray.work(job, [unit])), daemon=True)

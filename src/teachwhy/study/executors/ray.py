@@ -1,4 +1,4 @@
-"""The Ray executor: every unit is a task that runs anywhere in a cluster, and is run again where its worker is lost.
+"""The Ray executor: each training is a task that runs anywhere in a cluster, and is run again where its worker is lost.
 
 A task starts a fresh worker process, as the local executor does, and passes its messages on. Both die with the driver:
 Ray ends the tasks of a driver that is gone, and a worker process ends with the task that holds its standard input.
@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Queue
 from typing import IO, Any
@@ -32,6 +32,21 @@ LOOK_EVERY_SECONDS = 0.5
 SHOWN_WITHIN_SECONDS = 90.0  # NFS clients keep what they know of a folder for up to a minute
 
 
+@dataclass(frozen=True)
+class Task:
+    """What one task does: the training of a unit, where it is not trained, and the exams of all that it trains.
+
+    taught: the unit that is trained. units: it and its checkpoints, those that are not done.
+    """
+
+    taught: Unit
+    units: tuple[Unit, ...]
+
+    @property
+    def name(self) -> str:
+        return self.taught.name
+
+
 def run_on_ray(job: Job, units: Sequence[Unit], workers: int, on_message: OnMessage, lock: IO[str]) -> dict[str, str]:
     """Run the units in a cluster; returns unit name -> what went wrong, for those that failed. The others go on.
 
@@ -47,8 +62,8 @@ def run_on_ray(job: Job, units: Sequence[Unit], workers: int, on_message: OnMess
         )
     with cluster() as ray:
         asked = resources(job, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-        task = ray.remote(work).options(num_returns="streaming", max_retries=0, **asked)
-        shared = ray.put(job)
+        begin = ray.remote(work).options(num_returns="streaming", max_retries=0, **asked).remote
+        stored = ray.put(job)
         lost: Counter[str] = Counter()
         failures: dict[str, str] = {}
         running = {task.remote(shared, group): group for group in in_order(job.together(units))}
@@ -134,23 +149,23 @@ def parts_of(job: Job, group: Sequence[Unit]) -> list[str]:
     return list(dict.fromkeys(part for unit in group for part in job.parts(unit)))
 
 
-def next_message(ray: Any, stream: Any, unit: Unit) -> dict[str, Any] | None:
+def next_message(ray: Any, stream: Any, name: str) -> dict[str, Any] | None:
     """What a task says next, a loss and a fault of its own among it; None when it has said everything."""
     try:
         return dict(ray.get(next(stream)))
     except StopIteration:
         return None
     except ray.exceptions.RayTaskError as error:
-        return {"unit": unit.name, "failed": f"{type(error.cause).__name__}: {first_line(error.cause)}"}
+        return {"unit": name, "failed": f"{type(error.cause).__name__}: {first_line(error.cause)}"}
     except ray.exceptions.RayError as error:
-        return {"unit": unit.name, "lost": f"{type(error).__name__}: {first_line(error).split('. ')[0]}"}
+        return {"unit": name, "lost": f"{type(error).__name__}: {first_line(error).split('. ')[0]}"}
 
 
-def after_loss(unit: Unit, cause: str, times: int) -> dict[str, Any]:
+def after_loss(name: str, cause: str, times: int) -> dict[str, Any]:
     """Whether a unit whose worker was lost is run again. times: how often it was lost in this run."""
     if times > LOST_AT_MOST:
-        return {"unit": unit.name, "failed": f"its worker was lost {times} times, at last: {cause}"}
-    return {"unit": unit.name, "again": f"its worker was lost ({cause}); run again, {times} of {LOST_AT_MOST}"}
+        return {"unit": name, "failed": f"its worker was lost {times} times, at last: {cause}"}
+    return {"unit": name, "again": f"its worker was lost ({cause}); run again, {times} of {LOST_AT_MOST}"}
 
 
 def not_here(job: Job, group: Sequence[Unit], seconds: float = SHOWN_WITHIN_SECONDS) -> dict[str, Any] | None:
@@ -163,7 +178,8 @@ def not_here(job: Job, group: Sequence[Unit], seconds: float = SHOWN_WITHIN_SECO
                 "failed": f"it is done, but nothing of it is in {job.run}: is that folder shared by all machines?",
             }
         time.sleep(0.5)
-    return None
+    cause = f"it is done, but nothing of it is in {job.run}: is that folder shared by all machines?"
+    return [{"unit": unit.name, "failed": cause} for unit in missing]
 
 
 def work(job: Job, group: Sequence[Unit]) -> Iterator[dict[str, Any]]:
@@ -211,10 +227,8 @@ def run_steps(job: Job, group: Sequence[Unit], lock: IO[str]) -> Iterator[dict[s
                 if job.shared and ("ended" in message or "failed" in message):
                     job.shared.push(job.run.parent, [job.run.name])
                 yield message
-                if "failed" in message or "lost" in message:
-                    return
-                if "ended" in message:
-                    break
+            if "lost" in message or ("failed" in message and step.part == "training"):
+                return
     finally:
         hand.end()
 
