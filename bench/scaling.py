@@ -132,9 +132,8 @@ def timed(action: Any) -> tuple[float, Any]:
     return time.perf_counter() - began, result
 
 
-def idle(job: Any, group: Any) -> Iterator[dict[str, Any]]:
+def idle(job: Any, task: Any) -> Iterator[dict[str, Any]]:
     """What a unit says that does nothing."""
-    unit = group[0]
     for done in range(MESSAGES):
         yield {"unit": task.name, "phase": "training", "done": done, "total": MESSAGES, "note": "loss 1.00"}
     yield {"unit": task.name, "ended": "training"}
@@ -149,9 +148,9 @@ def driver_seconds(job: Any, unit: Any) -> float:
 
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     kept = on_ray.work, on_ray.not_here
-    on_ray.work, on_ray.not_here = idle, lambda job, group: None
+    on_ray.work, on_ray.not_here = idle, lambda job, task, failures: []
     try:
-        units = [replace(unit, seed=number) for number in range(IDLE_UNITS)]
+        units = [replace(unit, arm=unit.arm.model_copy(update={"name": f"a{number}"})) for number in range(IDLE_UNITS)]
         with open(os.devnull) as lock:
             on_ray.run_on_ray(job, units[:10], 2, lambda message: None, lock)  # starts Ray's own workers
             seconds, failures = timed(lambda: on_ray.run_on_ray(job, units, 2, lambda message: None, lock))

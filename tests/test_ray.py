@@ -28,7 +28,7 @@ from teachwhy.study.executors import ray as on_ray
 from teachwhy.study.executors.ray import Task
 from teachwhy.study.folder import locked
 from teachwhy.study.job import Job, Step
-from teachwhy.study.plan import Unit, study_stamp
+from teachwhy.study.plan import study_stamp
 from teachwhy.study.run import write_start
 
 SILENT: Callable[[str], None] = lambda text: None  # noqa: E731
@@ -73,7 +73,7 @@ def test_a_unit_on_a_gpu_asks_for_one(job: Job) -> None:
 
 
 def test_trainings_go_first_and_seeds_stay_in_their_order(job: Job) -> None:
-    names = [group[0].name for group in on_ray.in_order(job.together(plan_units(job.study)))]
+    names = [task.name for task in on_ray.tasks(job, plan_units(job.study))]
     assert names[:3] == ["what/seed-0", "why/seed-0", "swapped/seed-0"]
     assert names[-2:] == ["base/seed-none", "policy_in_prompt/seed-none"]
 
@@ -109,32 +109,12 @@ def test_progress_is_passed_on_now_and_then_and_all_else_at_once(monkeypatch: py
 
 
 def test_steps_are_those_that_are_left(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    unit = unit_of(job, "what/seed-0")
-    assert list(on_ray.steps_left(job, [unit])) == [Step(unit, "training"), Step(unit, "exams")]
+    task, untrained = task_of(job, "what/seed-0"), task_of(job, "base/seed-none")
+    unit = task.taught
+    assert list(on_ray.steps_left(job, task)) == [Step(unit, "training"), Step(unit, "exams")]
+    assert list(on_ray.steps_left(job, untrained)) == [Step(untrained.taught, "exams")]
     monkeypatch.setattr(Job, "trained", lambda job, unit: True)
-    assert list(on_ray.steps_left(job, [unit])) == [Step(unit, "exams")]
-    assert list(on_ray.steps_left(job, [unit_of(job, "base/seed-none")])) == [
-        Step(unit_of(job, "base/seed-none"), "exams")
-    ]
-
-
-def test_a_unit_and_its_checkpoints_are_one_task(tmp_path: Path, tiny_model: Path) -> None:
-    stages = [{"kind": "supervised", "checkpoints": 3}]
-    path = tiny.build_tiny_study(
-        tmp_path, tiny_model, arms=["base", "what", "why"], stages=stages, contrasts=[], exploratory=[]
-    )
-    job = prepare_job(read_study(path), tmp_path / "runs", SILENT)
-    groups = on_ray.in_order(job.together(plan_units(job.study)))
-    assert [unit.name for unit in groups[0]] == [
-        "what/seed-0",
-        "what@supervised.33/seed-0",
-        "what@supervised.67/seed-0",
-    ]
-    assert len(groups) == 5
-    steps = list(on_ray.steps_left(job, groups[0]))
-    assert steps == [Step(groups[0][0], "training"), *(Step(unit, "exams") for unit in groups[0])]
-    assert set(job.parts(groups[0][0])) <= set(on_ray.parts_of(job, groups[0]))
-    assert list(on_ray.steps_left(job, groups[0][1:])) == [steps[0], *steps[2:]], "a checkpoint needs its arm trained"
+    assert list(on_ray.steps_left(job, task)) == [Step(unit, "exams")]
 
 
 # The setting
@@ -192,7 +172,7 @@ def test_a_model_behind_an_api_is_refused(job: Job, tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_shared_is_said_and_not_made(job: Job, tmp_path: Path) -> None:
     elsewhere = replace(job, run=tmp_path / "not" / "mounted")
-    said = list(on_ray.work(elsewhere, [unit_of(job, "base/seed-none")]))
+    said = list(on_ray.work(elsewhere, task_of(job, "base/seed-none")))
     assert len(said) == 1
     assert "The run folder is not on this machine." in said[0]["failed"]
     assert not elsewhere.run.exists()
@@ -216,24 +196,26 @@ def test_a_model_that_lies_elsewhere_on_this_machine_is_found(job: Job, tmp_path
 
 
 def test_what_never_shows_in_the_run_folder_is_a_failure(job: Job) -> None:
-    found = on_ray.not_here(job, [unit_of(job, "base/seed-none")], seconds=0.0)
-    assert found is not None
-    assert "shared by all machines" in found["failed"]
+    task = task_of(job, "base/seed-none")
+    found = on_ray.not_here(job, task, {}, seconds=0.0)
+    assert [message["unit"] for message in found] == [task.name]
+    assert "shared by all machines" in found[0]["failed"]
+    assert on_ray.not_here(job, task, {task.name: "it failed"}, seconds=0.0) == [], "that is said already"
 
 
 def test_a_task_trains_and_examines_and_another_finds_it_done(job: Job) -> None:
-    unit = unit_of(job, "what/seed-0")
-    said = list(on_ray.work(job, [unit]))
+    task = task_of(job, "what/seed-0")
+    said = list(on_ray.work(job, task))
     assert [message["ended"] for message in said if "ended" in message] == ["training", "exams"]
-    assert {message["unit"] for message in said} == {unit.name}
-    assert job.done(unit)
-    assert on_ray.not_here(job, [unit], seconds=0.0) is None
-    assert list(on_ray.work(job, [unit])) == []
+    assert {message["unit"] for message in said} == {task.name}
+    assert job.done(task.taught)
+    assert on_ray.not_here(job, task, {}, seconds=0.0) == []
+    assert list(on_ray.work(job, task)) == []
 
 
 def test_a_task_says_when_its_worker_process_is_lost(job: Job) -> None:
     said = []
-    for message in on_ray.work(job, [unit_of(job, "what/seed-0")]):
+    for message in on_ray.work(job, task_of(job, "what/seed-0")):
         said.append(message)
         for process in workers_under(psutil.Process()):
             process.kill()
@@ -244,8 +226,8 @@ def test_a_task_says_when_its_worker_process_is_lost(job: Job) -> None:
 def test_a_unit_at_work_elsewhere_is_waited_for(job: Job) -> None:
     task = task_of(job, "base/seed-none")
     said: list[dict[str, Any]] = []
-    with locked(job.run / ".locks" / unit.name, say=SILENT):
-        second = threading.Thread(target=lambda: said.extend(on_ray.work(job, [unit])), daemon=True)
+    with locked(job.run / ".locks" / task.name, say=SILENT):
+        second = threading.Thread(target=lambda: said.extend(on_ray.work(job, task)), daemon=True)
         second.start()
         second.join(timeout=1.0)
         assert second.is_alive()

@@ -120,18 +120,19 @@ def test_a_task_works_in_a_folder_of_its_own_and_leaves_its_unit_at_the_address(
     address: str, tiny_study: Path, tmp_path: Path
 ) -> None:
     job = prepare_job(read_study(tiny_study), address, SILENT)
-    unit = next(unit for unit in plan_units(job.study) if unit.name == "what/seed-0")
-    said = list(on_ray.work(job, [unit]))
+    task = next(task for task in on_ray.tasks(job, plan_units(job.study)) if task.name == "what/seed-0")
+    unit = task.taught
+    said = list(on_ray.work(job, task))
     assert [message["ended"] for message in said if "ended" in message] == ["training", "exams"]
     assert not job.run.exists()
     assert job.shared
     job.shared.pull(job.run.parent, job.parts(unit))
     assert job.done(unit)
     assert not job.damaged(unit)
-    assert list(on_ray.work(job, [unit])) == [], "another task finds it done"
+    assert list(on_ray.work(job, task)) == [], "another task finds it done"
     kept = below(address)
     damaged = next(name for name in kept if name.endswith("what/seed-0/adapter_model.safetensors"))
     fsspec.filesystem("memory").pipe(f"/{address.removeprefix('memory://')}/{damaged}", b"cut")
-    with on_ray.run_folder(replace(job, run=tmp_path / "elsewhere" / job.run.name), [unit]) as here:
+    with on_ray.run_folder(replace(job, run=tmp_path / "elsewhere" / job.run.name), task) as here:
         assert not here.trained(unit), "what is damaged there is made again"
         assert here.answered(unit)

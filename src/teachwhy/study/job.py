@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -131,23 +131,15 @@ class Job:
     def done(self, unit: Unit) -> bool:
         return self.trained(unit) and self.examined(unit) and not self.unheard(unit)
 
-    def together(self, units: Sequence[Unit]) -> list[list[Unit]]:
-        """The units in groups that one training gives their adapters: an arm with its checkpoints."""
-        groups: dict[str, list[Unit]] = {}
-        for unit in units:
-            groups.setdefault(unit.whole, []).append(unit)
-        return list(groups.values())
-
     def parts(self, unit: Unit) -> list[str]:
         """The folders that a unit starts from and leaves, below the study's folder of runs."""
         folders = [unit.evals_folder(self.run)]
         if unit.trained:
-            lead = self.taught_as(unit)
-            ends = [replace(lead, arm=lead.arm.at(stage.name, 100)) for stage in self.study.stages(lead.arm)[:-1]]
-            taught = [lead, *ends, *self.checkpoints(lead)]
-            folders += list(dict.fromkeys(one.train_folder(self.run) for one in taught))
-            folders += [self.run / "train" / "step0" / f"seed-{unit.real_seed}"]
-        return [folder.relative_to(self.run.parent).as_posix() for folder in folders]
+            ends = [unit.arm.at(stage.name, 100) for stage in self.study.stages(unit.arm)[:-1]]
+            left = [unit, *self.checkpoints(unit), *(replace(unit, arm=end) for end in ends if not unit.arm.until)]
+            folders += [one.train_folder(self.run) for one in left]
+            folders.append(self.run / "train" / "step0" / f"seed-{unit.real_seed}")
+        return list(dict.fromkeys(folder.relative_to(self.run.parent).as_posix() for folder in folders))
 
     @property
     def trunk_folder(self) -> Path:

@@ -66,28 +66,27 @@ def run_on_ray(job: Job, units: Sequence[Unit], workers: int, on_message: OnMess
         stored = ray.put(job)
         lost: Counter[str] = Counter()
         failures: dict[str, str] = {}
-        running = {task.remote(shared, group): group for group in in_order(job.together(units))}
+        running = {begin(stored, task): task for task in tasks(job, units)}
         while running:
             # Together: to look at a thousand streams for the sake of one message would take all the driver's time.
             for stream in ray.wait(list(running), num_returns=len(running), timeout=LOOK_EVERY_SECONDS)[0]:
-                group = running[stream]
-                unit = group[0]
-                message = next_message(ray, stream, unit)
+                task = running[stream]
+                message = next_message(ray, stream, task.name)
                 if message is None:
                     del running[stream]
-                    if job.shared:
-                        job.shared.pull(job.run.parent, parts_of(job, group))
-                    failed = any(one.name in failures for one in group)
-                    message = None if failed else not_here(job, group)
-                if message and "lost" in message:
-                    running.pop(stream, None)
-                    lost[unit.name] += 1
-                    message = after_loss(unit, message["lost"], lost[unit.name])
-                    if "failed" not in message:
-                        running[task.remote(shared, group)] = group
-                if message:
-                    failures |= {unit.name: message["failed"]} if "failed" in message else {}
-                    on_message(message)
+                    for missing in not_here(job, task, failures):
+                        failures[missing["unit"]] = missing["failed"]
+                        on_message(missing)
+                    continue
+                if "lost" in message:
+                    del running[stream]
+                    lost[task.name] += 1
+                    message = after_loss(task.name, message["lost"], lost[task.name])
+                    if "again" in message:
+                        running[begin(stored, task)] = task
+                if "failed" in message:
+                    failures[message["unit"]] = message["failed"]
+                on_message(message)
     return failures
 
 
@@ -140,13 +139,13 @@ def resources(job: Job, nodes: Sequence[Mapping[str, float]]) -> dict[str, float
     return {"num_cpus": job.threads, "memory": min(WORKER_MEMORY_BYTES, most)}
 
 
-def in_order(groups: Sequence[Sequence[Unit]]) -> list[Sequence[Unit]]:
-    """Trainings first: they have the longest way to go, and short units fill what is left at the end."""
-    return sorted(groups, key=lambda group: not group[0].trained)
-
-
-def parts_of(job: Job, group: Sequence[Unit]) -> list[str]:
-    return list(dict.fromkeys(part for unit in group for part in job.parts(unit)))
+def tasks(job: Job, units: Sequence[Unit]) -> list[Task]:
+    """The units, those of one training together. Trainings first, since they have the longest way to go."""
+    found: dict[str, list[Unit]] = {}
+    for unit in units:
+        found.setdefault(unit.whole, []).append(unit)
+    made = [Task(job.taught_as(taught[0]), tuple(taught)) for taught in found.values()]
+    return sorted(made, key=lambda task: not task.taught.trained)
 
 
 def next_message(ray: Any, stream: Any, name: str) -> dict[str, Any] | None:
@@ -168,63 +167,71 @@ def after_loss(name: str, cause: str, times: int) -> dict[str, Any]:
     return {"unit": name, "again": f"its worker was lost ({cause}); run again, {times} of {LOST_AT_MOST}"}
 
 
-def not_here(job: Job, group: Sequence[Unit], seconds: float = SHOWN_WITHIN_SECONDS) -> dict[str, Any] | None:
-    """The failure of units whose results do not show in the run folder as it is seen from here."""
+def not_here(
+    job: Job, task: Task, failures: Mapping[str, str], seconds: float = SHOWN_WITHIN_SECONDS
+) -> list[dict[str, Any]]:
+    """The failures of units that are done, but do not show in the run folder as it is seen from here.
+
+    failures: unit name -> cause, of those that failed anyway; without its training no unit of a task is done.
+    """
+    if job.shared:
+        job.shared.pull(job.run.parent, parts(job, task))
+    expected = [] if task.name in failures else [unit for unit in task.units if unit.name not in failures]
     end = time.monotonic() + seconds
-    while missing := [unit for unit in group if not job.done(unit)]:
-        if time.monotonic() > end:
-            return {
-                "unit": missing[0].name,
-                "failed": f"it is done, but nothing of it is in {job.run}: is that folder shared by all machines?",
-            }
+    while (missing := [unit for unit in expected if not job.done(unit)]) and time.monotonic() < end:
         time.sleep(0.5)
     cause = f"it is done, but nothing of it is in {job.run}: is that folder shared by all machines?"
     return [{"unit": unit.name, "failed": cause} for unit in missing]
 
 
-def work(job: Job, group: Sequence[Unit]) -> Iterator[dict[str, Any]]:
-    """What a task does, on whatever machine: the steps that a unit still needs, in a fresh worker process.
+def parts(job: Job, task: Task) -> list[str]:
+    return list(dict.fromkeys(part for unit in (task.taught, *task.units) for part in job.parts(unit)))
 
-    group: the unit, with those of its checkpoints that are asked for.
+
+def work(job: Job, task: Task) -> Iterator[dict[str, Any]]:
+    """What a task does, on whatever machine: the steps that its units still need, in a fresh worker process.
+
     Yields the worker's messages: unit, and phase/done/total/note, or ended, or failed; or lost, with its cause.
     """
     try:
         # A unit that another driver left at work is waited for; what it finished is not done again.
-        with run_folder(fit_to_machine(job), group) as here, lock_of(here, group[0]) as lock:
-            if not all(map(here.done, group)):
-                yield from told_now_and_then(run_steps(here, group, lock))
+        with run_folder(fit_to_machine(job), task) as here, lock_of(here, task) as lock:
+            if not all(here.done(unit) for unit in task.units):
+                yield from told_now_and_then(run_steps(here, task, lock))
     except TeachwhyError as error:
-        yield {"unit": group[0].name, "failed": f"{error} (on {platform.node()})"}
+        yield {"unit": task.name, "failed": f"{error} (on {platform.node()})"}
 
 
-def lock_of(job: Job, unit: Unit) -> contextlib.AbstractContextManager[IO[str]]:
-    return locked(job.run / ".locks" / unit.whole, say=lambda text: None)
+def lock_of(job: Job, task: Task) -> contextlib.AbstractContextManager[IO[str]]:
+    return locked(job.run / ".locks" / task.name, say=lambda text: None)
 
 
 @contextlib.contextmanager
-def run_folder(job: Job, group: Sequence[Unit]) -> Iterator[Job]:
-    """The job as it is, or, where the run folder is kept at an address, in a folder with what the units start from."""
+def run_folder(job: Job, task: Task) -> Iterator[Job]:
+    """The job as it is, or, where the run folder is kept at an address, in a folder with what the task starts from."""
     if job.shared is None:
         yield job
         return
     with tempfile.TemporaryDirectory(prefix="teachwhy-") as scratch:
         here = replace(job, run=Path(scratch) / job.run.name)
-        job.shared.pull(Path(scratch), parts_of(here, group))
-        for record in (record for unit in group for record in here.damaged(unit)):
-            record.unlink(missing_ok=True)
+        job.shared.pull(Path(scratch), parts(here, task))
+        for unit in (task.taught, *task.units):
+            for record in here.damaged(unit):
+                record.unlink(missing_ok=True)
         yield here
 
 
-def run_steps(job: Job, group: Sequence[Unit], lock: IO[str]) -> Iterator[dict[str, Any]]:
+def run_steps(job: Job, task: Task, lock: IO[str]) -> Iterator[dict[str, Any]]:
     """All that one worker process says of the steps; it is gone when they are over, however that comes about."""
     inbox: Inbox = Queue()
     hand = start_worker(job, inbox, lock)
     try:
-        for step in steps_left(job, group):
+        for step in steps_left(job, task):
             hand.begin(step)
-            while True:
-                message = inbox.get()[1] or {"unit": step.unit.name, "lost": hand.cause_of_death()}
-                if job.shared and ("ended" in message or "failed" in message):
+            message: dict[str, Any] = {}
+            while not message.keys() & {"ended", "failed", "lost"}:
+                message = inbox.get()[1] or {"unit": task.name, "lost": hand.cause_of_death()}
+                if job.shared and message.keys() & {"ended", "failed"}:
                     job.shared.push(job.run.parent, [job.run.name])
                 yield message
             if "lost" in message or ("failed" in message and step.part == "training"):
@@ -233,13 +240,11 @@ def run_steps(job: Job, group: Sequence[Unit], lock: IO[str]) -> Iterator[dict[s
         hand.end()
 
 
-def steps_left(job: Job, group: Sequence[Unit]) -> Iterator[Step]:
+def steps_left(job: Job, task: Task) -> Iterator[Step]:
     """One after another, each looked at when it is due."""
-    if not all(map(job.trained, group)):
-        yield Step(job.taught_as(group[0]), "training")
-    for unit in group:
-        if not job.done(unit):
-            yield Step(unit, "exams")
+    if not all(job.trained(unit) for unit in task.units):
+        yield Step(task.taught, "training")
+    yield from (Step(unit, "exams") for unit in task.units if not job.done(unit))
 
 
 def told_now_and_then(messages: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
