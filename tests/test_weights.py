@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import test_preference_stage as preferences
+import test_reinforce_stage as reinforcement
 import tiny
 from bad_input import assert_refused
+from test_reinforce_stage import lively_model as lively_model
 from test_run import adapters, arm_of, run_here
 
-from teachwhy.errors import ModelError
+from teachwhy.errors import InputError, ModelError
 from teachwhy.inspect.arms import load_arm
 from teachwhy.models import (
     Trainable,
@@ -249,3 +253,29 @@ def test_a_study_in_four_bits_is_refused_before_it_begins(
     assert not (tmp_path / "runs").exists()
     own = tiny.build_tiny_study(tmp_path / "study", tiny_model, train={"quantize": "4bit", "adapter": "none"})
     assert_refused(teachwhy("check", own), "`quantize` needs `adapter: lora`", "'train'")
+
+
+def test_own_weights_go_through_every_kind_of_stage(
+    tmp_path: Path, lively_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each from where the one before it ended, and the references of DPO and GRPO are what they began with."""
+    recipe = {"adapter": "none", "epochs": 2, "batch": 3, "learning_rate": 1e-3, "compile": False}
+    trees = reinforcement.TREES | {"kl": 0.1, "metrics": ["correct_by_choice"]}
+    stages = [reinforcement.EXAMPLES, preferences.PREFERENCE, trees]
+    study = reinforcement.build(tmp_path / "study", lively_model, *stages, train=recipe)
+    tiny.write_jsonl(study.parent / "pairs.jsonl", preferences.pairs())
+    monkeypatch.setattr(run_module, "run_units", run_here)
+    done = run_study(study, arms=["acted"], runs=tmp_path / "runs", say=SILENT)
+    assert done.failures == {}
+    train = done.folder / "train"
+    first = json.loads((train / "acted@preference" / "seed-0" / "train.json").read_text())["losses"][0]
+    assert first == pytest.approx(math.log(2), abs=1e-5), "its reference is what it began with"
+    saved = {file.parent.parent.name: file.read_bytes() for file in train.rglob("model.safetensors")}
+    assert saved.keys() == {"acted@examples", "acted@preference", "acted"}
+    assert len(set(saved.values())) == 3
+
+
+def test_a_stage_that_takes_a_batch_at_once_refuses_micro_batches(tmp_path: Path, tiny_model: Path) -> None:
+    study = preferences.build(tmp_path, tiny_model, train={"batch": 3, "micro_batch": 1, "compile": False})
+    with pytest.raises(InputError, match="'preference' computes each batch at once"):
+        preferences.prepared(study)

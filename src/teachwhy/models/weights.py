@@ -66,7 +66,7 @@ def check_four_bit(device: str) -> None:
         raise ModelError(
             "Training in 4 bits needs bitsandbytes, which is not installed.",
             where="`train.quantize` in the study file",
-            remedy="pip install bitsandbytes, or take `quantize` out.",
+            remedy="pip install 'teachwhy[quantize]', or take `quantize` out.",
         )
 
 

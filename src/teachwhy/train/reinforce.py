@@ -1,4 +1,4 @@
-"""Reinforcement of a LoRA adapter by GRPO: a thin subclass of TRL's GRPOTrainer."""
+"""Reinforcement by GRPO: a thin subclass of TRL's GRPOTrainer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl import GRPOConfig, GRPOTrainer
 
 from ..models import Chat
-from .over_trl import REFERENCE, Unannounced, left_as_it_was, refuse_adapted_head
+from .over_trl import Unannounced, left_as_it_was, refuse_adapted_head, take_out_reference
 from .reporters import SILENT, Reporting
 from .settings import TrainSettings
 from .supervised import FixedBatches, Keep, Trained
@@ -36,23 +36,23 @@ class Reinforced(Trained):
 
 
 class AsItWas(torch.nn.Module):
-    """A network with the adapter that it has now, whatever is trained of it afterwards."""
+    """A network with the adapter or the weights that it has now, whatever is trained of it afterwards."""
 
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = [network]  # in a list, so that its weights are not taken for weights of this one
         named = network.named_parameters()
-        self.adapter = {name: weight.detach().clone() for name, weight in named if weight.requires_grad}
+        self.weights = {name: weight.detach().clone() for name, weight in named if weight.requires_grad}
 
     def forward(self, **inputs: Any) -> Any:
-        return functional_call(self.network[0], self.adapter, kwargs=inputs)
+        return functional_call(self.network[0], self.weights, kwargs=inputs)
 
 
 class TaskTrainer(Unannounced, GRPOTrainer):
     """TRL's GRPOTrainer with prompts that are tokens already, in planned batches, each prompt answered `group` times.
 
     The reference is the network as it is handed over. TRL makes it a second adapter, which would be saved with the
-    first at every checkpoint, so it is taken out again.
+    first at every checkpoint, or loads the base model for it; neither is used.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class TaskTrainer(Unannounced, GRPOTrainer):
         super().__init__(reward_funcs=[rewarded], train_dataset=as_dataset(rows), **kwargs)
         if self.beta:
             network: Any = self.model
-            network.delete_adapter(REFERENCE)
+            take_out_reference(network)
             self.ref_model: Any = AsItWas(network)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
@@ -137,7 +137,7 @@ def train_reinforced(
     progress: Callable[[int, int, float], None] = lambda update, updates, reward: None,
     keep: Keep = MappingProxyType({}),
 ) -> Reinforced:
-    """Train the adapter of a PEFT network in place by GRPO (Shao et al. 2024), one update a batch of prompts.
+    """Train a network, or the adapter of a PEFT network, in place by GRPO (Shao et al. 2024), one update a batch.
 
     Every prompt of a batch is answered `group` times with the network as it stands; the advantage of an answer is its
     reward less the mean of its group, over the group's standard deviation, and every token of it has that advantage.
