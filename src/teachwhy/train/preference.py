@@ -87,7 +87,7 @@ def left_as_it_was(network: Any) -> Iterator[None]:
 
     It gives the model a forward of its own, a second adapter, and the special tokens of the tokenizer.
     """
-    model = network.get_base_model() if isinstance(network, PeftModel) else network
+    model: Any = network.get_base_model() if isinstance(network, PeftModel) else network
     forward = vars(model).get("forward")
     configs = (model.config.get_text_config(), model.generation_config)
     held = [(config, name, getattr(config, name)) for config in configs for name in SPECIAL_TOKENS]
