@@ -31,7 +31,8 @@ FOR_INSPECT = {
     *(Path("inspect", f"{name}.py") for name in ("agents", "plainly", "provider", "scoring", "solving", "tool_text")),
 }
 LONGEST_FILE = 500
-SUBCLASSING = {Path("train/supervised.py"), Path("train/preference.py"), Path("models/roomy_cache.py")}
+TRL_TRAINERS = {Path("train/preference.py"), Path("train/reinforce.py")}
+SUBCLASSING = {Path("train/supervised.py"), Path("models/roomy_cache.py"), *TRL_TRAINERS}
 
 FILES = sorted(path.relative_to(HOUSE) for path in HOUSE.rglob("*.py"))
 

@@ -145,10 +145,30 @@ def plan(
     like: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Take them from this run folder or results.json.")
     ] = None,
+    parameters: Annotated[
+        list[str] | None, typer.Option(metavar="SIZE", help="Reckon the cost with a model of this size, such as 8B.")
+    ] = None,
+    on: Annotated[str, typer.Option(metavar="DEVICE", help="The accelerator to reckon with.")] = "h100-80gb",
+    dollars: Annotated[float | None, typer.Option(help="What an hour of one such device costs.")] = None,
 ) -> None:
     """What a run would do: arms, rows, updates, minutes, and the smallest difference it can find. Trains nothing."""
-    from .study import plan_study
+    from .study import plan_cost, plan_study
 
+    if parameters:
+        said = plan_cost(
+            study,
+            parameters,
+            on=on,
+            dollars=dollars,
+            quick=quick,
+            model=model,
+            arms=names(arms),
+            seeds=numbers(seeds),
+            runs=runs,
+            say=to_stderr,
+        )
+        typer.echo(said)
+        return
     typer.echo(
         plan_study(
             study,

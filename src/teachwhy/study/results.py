@@ -293,7 +293,14 @@ def training_record(job: Job, unit: Unit) -> dict[str, Any]:
         **{spent: sum(record[spent] for record in records) for spent in ("updates", "tokens", "trained_tokens")},
         "first_loss": records[-1]["losses"][0],
         "last_loss": records[-1]["losses"][-1],
+        **({"rewards": rewards} if (rewards := [reward_record(one) for one in records if "rewards" in one]) else {}),
     }
+
+
+def reward_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stage that rewards answers came to."""
+    rewards = record["rewards"]
+    return {"stage": record["stage"]["name"], "first": rewards[0], "last": rewards[-1], "unread": record["unread"]}
 
 
 def canary_record(job: Job, unit: Unit) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from ..train.settings import TrainSettings
 from .arm_setting import FOLDER_NAME, ArmSetting, Strict, check_readable, pool_of
 from .sampling import SamplingSettings
 from .stages import AnyStage, Stage, usual_stages
-from .stages.listing import check_stages, checkpoints_of
+from .stages.listing import check_families, check_stages, checkpoints_of
 
 SHAREABLE = ("system", "policy")
 SUBSET_FIELDS = ("kind", "distance", "statedness", "principle", "family", "wrap", *honeypots.KNOBS)
@@ -301,6 +301,7 @@ def read_study(path: Path, *, model: str | None = None, quick: bool = False) -> 
     materials = {stage.name: stage.read(folder) for stage in settings.stages}
     read = (tuple(examples), tuple(items), tuple(generic), tuple(prompts), tuple(questions))
     study = Study(path, settings, policy, *read, scenarios, materials=materials)
+    check_families(settings.stages, materials, study.material, str(path))
     kinds = {setting.name: find_arm(setting.arm) for setting in settings.arms}
     full = [len(study.pool(setting)) for setting in settings.arms if setting.name in settings.arms_by_size]
     check_sizes(settings.sizes, settings.arms_by_size, kinds, min(full, default=len(examples)), str(path))

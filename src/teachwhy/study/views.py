@@ -12,10 +12,11 @@ from ..errors import InputError, unknown_name
 from ..models import load_chat
 from ..policy import Finding, check_policy
 from ..train.reporters import check_reporters
+from .cost import cost_lines, cost_of, find_device, read_size, works_of
 from .plan import plan_units
 from .power import power_lines
 from .prepare import rows_of
-from .run import Say, count_workers, find_named, prepare_job, prepare_study
+from .run import Say, chat_of, count_workers, find_named, prepare_job, prepare_study
 from .speed import measure_speed, training_size, unit_minutes
 from .study_file import read_study, study_path
 
@@ -64,6 +65,28 @@ def plan_study(
         )
     lines.append(f"run folder: {job.run}")
     return "\n".join([*lines, "", *power])
+
+
+def plan_cost(
+    path: Path,
+    parameters: Sequence[str],
+    *,
+    on: str,
+    dollars: float | None,
+    quick: bool = False,
+    model: str | None = None,
+    arms: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    runs: Path,
+    say: Say,
+) -> str:
+    """What the whole study would cost on a kind of device with models of these sizes, whatever of it is done here."""
+    sizes, device = [read_size(size) for size in parameters], find_device(on)
+    study = read_study(path, model=model, quick=quick)
+    job = prepare_job(study, runs, say)
+    works = works_of(job, plan_units(study, arms, seeds, quick=quick), chat_of(job.source)[0])
+    full = study.settings.train.adapter == "none"
+    return "\n".join(cost_lines([cost_of(works, size, device, full=full) for size in sizes], device, dollars))
 
 
 def study_status(path: Path, *, quick: bool = False, model: str | None, runs: Path, say: Say) -> str:

@@ -3,39 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import PeftModel
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, set_seed
 from trl import DPOConfig, DPOTrainer
 
-from ..errors import ModelError
+from .over_trl import Unannounced, left_as_it_was, refuse_adapted_head, take_out_reference
 from .pairs import PairRow
 from .reporters import SILENT, Reporting
 from .settings import TrainSettings
 from .supervised import FixedBatches, Keep, Report, Trained
 
-REFERENCE = "ref"  # what TRL names its copy of an adapter
-SPECIAL_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id")
 
-
-class PairTrainer(DPOTrainer):
+class PairTrainer(Unannounced, DPOTrainer):
     """TRL's DPOTrainer with pairs that are tokens already and planned batches.
 
     The reference is the network as it is handed over, with what it was taught before; where that stands in an adapter,
     TRL copies it. The log-probabilities it gives are computed once, before anything is trained, and the copy is taken
     out again.
     """
-
-    _tag_names: list[str] = []  # noqa: RUF012  TRL would name itself in the card of every adapter saved later
 
     def __init__(self, *args: Any, batches: Sequence[Sequence[int]], **kwargs: Any) -> None:
         self.batches = batches
@@ -46,9 +38,6 @@ class PairTrainer(DPOTrainer):
     def _prepare_dataset(self, dataset: Any, *args: Any) -> Any:
         """Its rows are tokens."""
         return dataset
-
-    def _send_telemetry(self) -> None:
-        """Nobody is told."""
 
     def _precompute_ref_logps(self, dataset: Any, *args: Any) -> Any:
         """The pairs with log-probabilities (nats) of both sides under the reference; nan where no batch visits a pair.
@@ -79,42 +68,6 @@ class PairTrainer(DPOTrainer):
         loss = found[0] if isinstance(found, tuple) else found
         self.losses.append(loss.item())
         return found
-
-
-@contextmanager
-def left_as_it_was(network: Any) -> Iterator[None]:
-    """TRL changes more than the weights: what is trained or saved after this must find nothing of that.
-
-    It gives the model a forward of its own, a second adapter, and the special tokens of the tokenizer.
-    """
-    model: Any = network.get_base_model() if isinstance(network, PeftModel) else network
-    forward = vars(model).get("forward")
-    configs = (model.config.get_text_config(), model.generation_config)
-    held = [(config, name, getattr(config, name)) for config in configs for name in SPECIAL_TOKENS]
-    try:
-        yield
-    finally:
-        vars(model).pop("forward", None)
-        if forward is not None:
-            model.forward = forward
-        for config, name, token in held:
-            setattr(config, name, token)
-        take_out_reference(network)
-
-
-def take_out_reference(network: Any) -> None:
-    if isinstance(network, PeftModel) and REFERENCE in network.peft_config:
-        network.delete_adapter(REFERENCE)
-
-
-def refuse_adapted_head(network: Any) -> None:
-    """TRL reads the weights of the output head past its adapter, which would never be trained."""
-    if isinstance(network.get_output_embeddings(), BaseTunerLayer):
-        raise ModelError(
-            "A stage of preferences cannot train an adapter on the output head.",
-            where="`train.targets` in the study file",
-            remedy="Take the output head out, or write `all-linear`, which leaves it out.",
-        )
 
 
 def train_preferences(
