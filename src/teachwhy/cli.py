@@ -56,6 +56,9 @@ def run(
     arms: Arms = None,
     seeds: Seeds = None,
     runs: RunsFolder = Path("runs"),
+    executor: Annotated[
+        str | None, typer.Option(help="local, or ray: units go to the machines of a Ray cluster. Else the study's.")
+    ] = None,
 ) -> None:
     """Run a study: train every arm, sit the exams, compare, report. Stop it at any time and run it again."""
     from .progress import RunProgress
@@ -70,6 +73,7 @@ def run(
             arms=names(arms),
             seeds=numbers(seeds),
             runs=runs,
+            executor=executor,
             say=progress.say,
             on_message=progress.message,
         )

@@ -16,10 +16,11 @@ from tempfile import TemporaryDirectory
 
 from ..errors import InputError, TeachwhyError
 from .folder import locked, sweep
+from .job import Job
 from .plan import Unit, plan_units
 from .run import Say, prepare_job, write_start
 from .study_file import read_study
-from .unit import Job, Worker
+from .unit import Worker
 from .worker import set_up_torch
 
 
