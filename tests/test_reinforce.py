@@ -144,6 +144,17 @@ def test_only_the_adapter_changes_and_the_network_is_left_as_it_was(model: Langu
     assert {name for name, part in network.named_parameters() if part.requires_grad} == set(adapter)
 
 
+def test_a_network_without_adapter_is_trained_too(model: LanguageModel, tmp_path: Path) -> None:
+    before = weights_of(model.network, adapter=False)
+    settings = {name: getattr(model.network.config, name) for name in ("pad_token_id", "eos_token_id")}
+    first = reinforce(model, model.network, tmp_path, lambda rows, texts: [0.5] * len(rows), BATCHES[:1], kl=10.0)
+    assert first.losses == pytest.approx([0], abs=1e-6)  # the reference is itself
+    reinforce(model, model.network, tmp_path, kl=0.1)
+    assert not same(weights_of(model.network, adapter=False), before)
+    assert settings == {name: getattr(model.network.config, name) for name in settings}
+    assert "forward" not in vars(model.network)
+
+
 def test_one_seed_trains_the_same_bytes_twice(source: ModelSource, tmp_path: Path) -> None:
     saved = []
     for name, seed in (("first", 0), ("second", 0), ("other", 1)):

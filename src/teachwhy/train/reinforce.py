@@ -17,7 +17,7 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl import GRPOConfig, GRPOTrainer
 
 from ..models import Chat
-from .over_trl import Unannounced, left_as_it_was, refuse_adapted_head, take_out_reference
+from .over_trl import Unannounced, left_as_it_was, refuse_adapted_head
 from .reporters import SILENT, Reporting
 from .settings import TrainSettings
 from .supervised import FixedBatches, Keep, Trained
@@ -28,7 +28,8 @@ from .tasks import LOWEST, Reward, TaskRow
 class Reinforced(Trained):
     """rewards: the mean over the answers of every update. unread: share of all answers that could not be read.
 
-    The losses are of the surrogate that GRPO climbs; they stay near 0 whatever is learnt, and the rewards tell it.
+    The losses tell nothing of what is learnt: where each answer serves one update they are 0 up to rounding, or the
+    divergence from the reference where that counts.
     """
 
     rewards: list[float]
@@ -36,27 +37,27 @@ class Reinforced(Trained):
 
 
 class AsItWas(torch.nn.Module):
-    """A network with the adapter or the weights that it has now, whatever is trained of it afterwards."""
+    """A network with the adapter or weights that it has now, whatever is trained of it afterwards."""
 
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = [network]  # in a list, so that its weights are not taken for weights of this one
         named = network.named_parameters()
-        self.weights = {name: weight.detach().clone() for name, weight in named if weight.requires_grad}
+        self.held = {name: weight.detach().clone() for name, weight in named if weight.requires_grad}
 
     def forward(self, **inputs: Any) -> Any:
-        return functional_call(self.network[0], self.weights, kwargs=inputs)
+        return functional_call(self.network[0], self.held, kwargs=inputs)
 
 
 class TaskTrainer(Unannounced, GRPOTrainer):
     """TRL's GRPOTrainer with prompts that are tokens already, in planned batches, each prompt answered `group` times.
 
-    The reference is the network as it is handed over. TRL makes it a second adapter, which would be saved with the
-    first at every checkpoint, or loads the base model for it; neither is used.
+    The reference is the network as it is handed over. TRL would make it a second adapter, which would be saved with the
+    first at every checkpoint, or load the bare model anew; so its own divergence is off, and on again with this one.
     """
 
     def __init__(
-        self, rows: Sequence[TaskRow], batches: Sequence[Sequence[int]], reward: Reward, **kwargs: Any
+        self, rows: Sequence[TaskRow], batches: Sequence[Sequence[int]], reward: Reward, kl: float, **kwargs: Any
     ) -> None:
         self.rows = rows
         self.batches = batches
@@ -68,10 +69,8 @@ class TaskTrainer(Unannounced, GRPOTrainer):
         self.written = 0
         rewarded: Any = self.rewarded
         super().__init__(reward_funcs=[rewarded], train_dataset=as_dataset(rows), **kwargs)
-        if self.beta:
-            network: Any = self.model
-            take_out_reference(network)
-            self.ref_model: Any = AsItWas(network)
+        self.beta = kl
+        self.ref_model: Any = AsItWas(self.model) if kl else None
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         rows: Any = self.train_dataset
@@ -139,7 +138,7 @@ def train_reinforced(
 ) -> Reinforced:
     """Train a network, or the adapter of a PEFT network, in place by GRPO (Shao et al. 2024), one update a batch.
 
-    Every prompt of a batch is answered `group` times with the network as it stands; the advantage of an answer is its
+    The batch is of prompts, each answered `group` times by the network as it stands. The advantage of an answer is its
     reward less the mean of its group, over the group's standard deviation, and every token of it has that advantage.
     Each answer serves one update. A group whose answers are all worth the same teaches nothing.
 
@@ -159,7 +158,6 @@ def train_reinforced(
         max_completion_length=max_new_tokens,
         temperature=temperature,
         generation_kwargs={"eos_token_id": chat.stop_tokens},
-        beta=kl,
         loss_type="grpo",
         gradient_checkpointing=False,
         bf16=False,
@@ -189,6 +187,7 @@ def train_reinforced(
             rows=rows,
             batches=batches,
             reward=reward,
+            kl=kl,
         )
         trainer.eos_token_ids = chat.stop_tokens
         trainer.remove_callback(PrinterCallback)
