@@ -56,6 +56,9 @@ def run(
     arms: Arms = None,
     seeds: Seeds = None,
     runs: RunsFolder = Path("runs"),
+    executor: Annotated[
+        str | None, typer.Option(help="local, or ray: units go to the machines of a Ray cluster. Else the study's.")
+    ] = None,
 ) -> None:
     """Run a study: train every arm, sit the exams, compare, report. Stop it at any time and run it again."""
     from .progress import RunProgress
@@ -70,6 +73,7 @@ def run(
             arms=names(arms),
             seeds=numbers(seeds),
             runs=runs,
+            executor=executor,
             say=progress.say,
             on_message=progress.message,
         )
@@ -301,12 +305,13 @@ def show(
     study: StudyPath,
     arm: Annotated[str, typer.Option(help="Which arm's row.")] = "why",
     row: Annotated[int, typer.Option(min=1, help="Which row, counted from 1.")] = 1,
+    stage: Annotated[str | None, typer.Option(help="A row of this stage; without it one of the arm's own.")] = None,
     model: Model = None,
 ) -> None:
     """Print one training row, with the text that the loss counts told apart from the text it does not."""
     from .study import show_row
 
-    for segment in show_row(study, arm=arm, row=row, model=model, say=to_stderr):
+    for segment in show_row(study, arm=arm, row=row, stage=stage, model=model, say=to_stderr):
         mark = "trained" if segment.train else "not trained"
         typer.secho(f"[{segment.kind}: {mark}]", dim=True)
         body = segment.text.replace("\n", "\n  ")

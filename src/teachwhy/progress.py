@@ -46,9 +46,12 @@ class RunProgress:
             print(text, file=sys.stderr, flush=True)
 
     def message(self, message: dict[str, Any]) -> None:
-        """Take one message of a worker: progress, ended or failed."""
+        """Take one message of a worker: progress, ended, failed, or run again."""
         unit = message["unit"]
         self.started.setdefault(unit, time.monotonic())
+        if "again" in message:
+            self.say(f"{unit}: {message['again']}")
+            return
         if "phase" in message:
             self.advance(unit, message)
             return

@@ -11,7 +11,8 @@ from .prompt_run import Spending, estimate_prompts, run_prompts
 from .prompt_study import PromptChoices, write_prompt_study
 from .run import Run, prepare_job, report_study, run_study
 from .starter import write_starter
-from .study_file import Study, StudySettings, read_study, study_path
+from .study_file import Study, read_study, study_path
+from .study_settings import StudySettings
 from .views import check_anything, plan_cost, plan_study, show_row, study_status
 
 __all__ = [

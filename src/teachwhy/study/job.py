@@ -14,6 +14,7 @@ from .folder import read_json, whole
 from .noise import Again
 from .plan import Unit, checkpoint_stamp, evals_stamp, stamp_fits, train_stamps
 from .prepare import Prepared
+from .shared import Shared
 from .study_file import Study
 
 
@@ -22,7 +23,7 @@ class Job:
     """Everything the workers of one run share. environment: what the bytes of a result may depend on.
 
     source: the model under study. judge: the one that reads and foresees answers. asking, purse: how a model behind an
-    API is asked, and what that may cost.
+    API is asked, and what that may cost. shared: where the run folder is kept, if it is a copy.
     """
 
     study: Study
@@ -34,6 +35,7 @@ class Job:
     threads: int
     asking: Asking = USUAL
     purse: Purse = field(default_factory=Purse)
+    shared: Shared | None = None
 
     def train_stamp(self, unit: Unit) -> str:
         """Of its adapter: after its last stage, or where it is a checkpoint."""
@@ -128,6 +130,16 @@ class Job:
 
     def done(self, unit: Unit) -> bool:
         return self.trained(unit) and self.examined(unit) and not self.unheard(unit)
+
+    def parts(self, unit: Unit) -> list[str]:
+        """The folders that a unit starts from and leaves, below the study's folder of runs."""
+        folders = [unit.evals_folder(self.run)]
+        if unit.trained:
+            ends = [unit.arm.at(stage.name, 100) for stage in self.study.stages(unit.arm)[:-1]]
+            left = [unit, *self.checkpoints(unit), *(replace(unit, arm=end) for end in ends if not unit.arm.until)]
+            folders += [one.train_folder(self.run) for one in left]
+            folders.append(self.run / "train" / "step0" / f"seed-{unit.real_seed}")
+        return list(dict.fromkeys(folder.relative_to(self.run.parent).as_posix() for folder in folders))
 
     @property
     def trunk_folder(self) -> Path:

@@ -105,7 +105,8 @@ def versions() -> dict[str, str]:
 
 def study_stamp(study: Study, source: ModelSource, judge: ModelSource) -> dict[str, Any]:
     """The content that a run folder stands for; arms and seeds are left out, so that parts join in one folder."""
-    settings = study.settings.model_dump(mode="json", exclude={"arms", "seeds", "workers", "model", "name", "quick"})
+    left_out = {"arms", "seeds", "workers", "executor", "model", "name", "quick"}
+    settings = study.settings.model_dump(mode="json", exclude=left_out)
     settings["train"] = study.settings.train.recipe()
     for later in ("sampling", "stages"):  # stamps of studies without them are as they were
         if not settings[later]:

@@ -22,7 +22,8 @@ from .noise import noise_record, numbered, read_answers
 from .plan import Unit, plan_units, study_stamp
 from .register import entries_of, frozen_facts, registration_state
 from .stage_curves import all_stage_curves
-from .study_file import CompetenceSetting, Study
+from .study_file import Study
+from .study_settings import CompetenceSetting
 
 Answers = Mapping[tuple[str, int | None], Sequence[Answer]]
 Read = Mapping[tuple[str, int | None, str], Score]

@@ -19,26 +19,29 @@ from ..models import (
     ChatFormat,
     ModelSource,
     Purse,
+    check_four_bit,
     choose_device,
     choose_dtype,
     find_model,
     load_chat,
 )
+from ..models.cache import cache_folder
 from ..models.load import model_context
 from ..text import fingerprint
 from ..train.reporters import check_reporters
 from .behind_api import behind_api, check_api_study
-from .executor import run_units
+from .executors import WORKER_MEMORY_BYTES, find_executor, run_units
 from .folder import folder_error, locked, read_json, sweep, write_json, write_text
-from .history import answered, begin, note_completed
+from .history import LOG, answered, begin, note_completed
 from .job import Job
+from .journal import journal_path
 from .plan import Unit, plan_units, stamp_fits, study_stamp, versions
 from .prepare import Prepared, prepare, write_prepared
 from .register import entries_of
 from .results import collect
+from .shared import Shared, address_of, copy_of
 from .study_file import Study, read_study
 
-WORKER_MEMORY_BYTES = 3 * 2**30
 PROVIDER = "the provider's"
 Say = Callable[[str], None]
 
@@ -67,7 +70,8 @@ def run_study(
     model: str | None = None,
     arms: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
-    runs: Path = Path("runs"),
+    runs: Path | str = Path("runs"),
+    executor: str | None = None,
     asking: Asking = USUAL,
     purse: Purse | None = None,
     say: Say = print,
@@ -75,14 +79,20 @@ def run_study(
 ) -> Run:
     """Run a study, or the part of it that arms and seeds name; parts of one study join in one run folder.
 
-    quick: what the study's `quick:` says, at its first seed. asking, purse: how a model behind an API is asked, and
-    what all that is asked of it in this study may cost.
+    quick: what the study's `quick:` says, at its first seed. executor: instead of the study's. asking, purse: how a
+    model behind an API is asked, and what all that is asked of it in this study may cost. runs: a folder, or an address
+    of fsspec's such as s3://bucket/runs, of which a copy is kept here.
     Errors (TeachwhyError): bad input, a check that does not hold, a model or folder that cannot be used.
     """
     study = read_study(path, model=model, quick=quick)
+    if executor:
+        find_executor(executor, where="--executor")
+        study = replace(study, settings=study.settings.model_copy(update={"executor": executor}))
     units = plan_units(study, arms, seeds, quick=quick)
     check_reporters(study.settings.train.report_to, f"{study.path}, field 'train.report_to'")
     job = replace(prepare_job(study, runs, say), asking=asking, purse=purse or Purse())
+    if study.settings.train.quantize and any(unit.trained for unit in units):
+        check_four_bit(job.environment["device"])
     with locked(job.run, say) as lock:
         sweep(job.run)
         write_start(job, quick)
@@ -103,18 +113,36 @@ def run_study(
     return Run(job.run, results, failures, unheard)
 
 
-def prepare_job(study: Study, runs: Path, say: Say) -> Job:
-    """Find the model, make and check the rows, and name the run folder. Writes nothing."""
+def prepare_job(study: Study, runs: Path | str, say: Say) -> Job:
+    """Find the model, make and check the rows, and name the run folder. Writes nothing but a copy of what is shared."""
     source, judge, prepared = prepare_study(study, say)
     environment = environment_of(study)
     stamp = fingerprint([study_stamp(study, source, judge), environment])
-    run = runs.resolve() / study.settings.name / stamp[:8]
-    return Job(study, source, judge, prepared, run, environment, environment["threads"])
+    address = address_of(runs)
+    folder = copy_of(address, cache_folder()) if address else Path(runs).resolve()
+    run = folder / study.settings.name / stamp[:8]
+    shared = Shared(f"{address}/{study.settings.name}") if address else None
+    if shared:
+        say(f"{shared.address}: copied to {run.parent}")
+        shared.pull(run.parent, kept(run, source))
+    return Job(study, source, judge, prepared, run, environment, environment["threads"], shared=shared)
+
+
+def share(job: Job) -> None:
+    """Carry what is new to where the run folder is kept, if it is a copy."""
+    if job.shared:
+        job.shared.push(job.run.parent, kept(job.run, job.source))
+
+
+def kept(run: Path, source: ModelSource) -> list[str]:
+    """What belongs to a run of all that lies in the study's folder of runs."""
+    return [run.name, LOG, journal_path(run.parent, source.fingerprint).name]
 
 
 def prepare_study(study: Study, say: Say) -> tuple[ModelSource, ModelSource, Prepared]:
     """The model, the judge, and the rows and prompts with every check that comes before training."""
     check_api_study(study)
+    find_executor(study.settings.executor, where=f"{study.path}, field 'executor'")
     source = find_named(study, study.settings.model, say)
     judge = find_named(study, study.settings.judge, say) if study.settings.judge else source
     chat, context = chat_of(source)
@@ -271,6 +299,7 @@ def write_results(job: Job, failures: dict[str, str], *, anew: bool = False) -> 
         write_text(answers, render_answers(results, sittings))
         write_text(page, render_report(results, timings=timings(job)))
         write_json(job.run / "results.json", results)  # last: after a kill before it, all are written again
+    share(job)
     return results
 
 

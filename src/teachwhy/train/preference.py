@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,8 +18,8 @@ from trl import DPOConfig, DPOTrainer
 from .over_trl import Unannounced, left_as_it_was, refuse_adapted_head, take_out_reference
 from .pairs import PairRow
 from .reporters import SILENT, Reporting
-from .settings import TrainSettings
-from .supervised import FixedBatches, Keep, Report, Trained
+from .settings import TrainSettings, split_batch
+from .supervised import FixedBatches, Keep, Report, Trained, on_cpu
 
 
 class PairTrainer(Unannounced, DPOTrainer):
@@ -29,8 +30,9 @@ class PairTrainer(Unannounced, DPOTrainer):
     out again.
     """
 
-    def __init__(self, *args: Any, batches: Sequence[Sequence[int]], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, batches: Sequence[Sequence[int]], micro: int | None, **kwargs: Any) -> None:
         self.batches = batches
+        self.micro = micro
         self.losses: list[float] = []
         super().__init__(*args, **kwargs)
         take_out_reference(self.model)
@@ -42,15 +44,15 @@ class PairTrainer(Unannounced, DPOTrainer):
     def _precompute_ref_logps(self, dataset: Any, *args: Any) -> Any:
         """The pairs with log-probabilities (nats) of both sides under the reference; nan where no batch visits a pair.
 
-        They are computed in the very batches in which pairs are trained first, so that both round alike and training
-        begins at a ratio of one. TRL would write them to a file.
+        They are computed in the very micro batches in which pairs are trained first, so that both round alike and
+        training begins at a ratio of one. TRL would write them to a file.
         """
         found: dict[int, tuple[float, float]] = {}
-        for batch in self.batches:
-            if any(index not in found for index in batch):
-                inputs = self._prepare_inputs(self.data_collator([dataset[index] for index in batch]))
+        for part in [part for batch in self.batches for part in split_batch(batch, self.micro)]:
+            if any(index not in found for index in part):
+                inputs = self._prepare_inputs(self.data_collator([dataset[index] for index in part]))
                 sides = torch.stack(self.compute_ref_log_probs(self.model, inputs), dim=1).tolist()
-                found |= {index: both for index, both in zip(batch, sides, strict=True) if index not in found}
+                found |= {index: both for index, both in zip(part, sides, strict=True) if index not in found}
         unread = (float("nan"), float("nan"))
         for side, name in enumerate(("ref_chosen_logps", "ref_rejected_logps")):
             dataset = dataset.add_column(name, [found.get(index, unread)[side] for index in range(len(dataset))])
@@ -59,15 +61,36 @@ class PairTrainer(Unannounced, DPOTrainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         pairs: Any = self.train_dataset
         batches: Any = FixedBatches(self.batches, self.args.train_batch_size)
-        loader: DataLoader[Any] = DataLoader(pairs, batch_sampler=batches, collate_fn=self.data_collator)
-        prepared: DataLoader[Any] = self.accelerator.prepare(loader)
-        return prepared
+        return DataLoader(pairs, batch_sampler=batches, collate_fn=MicroPairs(self.data_collator, self.micro))
 
-    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-        found = super().compute_loss(*args, **kwargs)
-        loss = found[0] if isinstance(found, tuple) else found
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """The gradient of one update, and its loss. inputs: its micro batches."""
+        losses = []
+        for part in inputs:
+            losses.append(super().training_step(model, part))
+        loss = torch.stack(losses).sum()
         self.losses.append(loss.item())
-        return found
+        return loss
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        share = inputs.pop("share")
+        return super().compute_loss(model, inputs) * share
+
+
+@dataclass(frozen=True)
+class MicroPairs:
+    """The pairs of one update to its micro batches, each collated, with its `share` of the pairs of the update.
+
+    Where several processes train together each computes all of them: TRL gathers figures pair by pair and so asks for
+    as many from every process, which a batch that is shared out does not give.
+    """
+
+    collate: Any
+    micro: int | None
+
+    def __call__(self, members: Sequence[Any]) -> list[dict[str, Any]]:
+        parts = [[members[place] for place in part] for part in split_batch(range(len(members)), self.micro)]
+        return [self.collate(part) | {"share": torch.tensor(len(part) / len(members))} for part in parts]
 
 
 def train_preferences(
@@ -119,7 +142,7 @@ def train_preferences(
         disable_tqdm=True,
         remove_unused_columns=False,
         seed=seed,
-        use_cpu=next(network.parameters()).device.type == "cpu",
+        use_cpu=on_cpu(network),
     )
     started = time.perf_counter()
     report = Report(progress, keep)
@@ -132,6 +155,7 @@ def train_preferences(
             processing_class=tokenizer,
             callbacks=[report],
             batches=batches,
+            micro=settings.micro_batch,
         )
         trainer.remove_callback(PrinterCallback)
         report.losses = trainer.losses
@@ -147,6 +171,7 @@ def train_preferences(
         tokens=sum(row.length for row in visited),
         trained_tokens=sum(row.trained for row in visited),
         seconds=time.perf_counter() - started,
+        processes=trainer.accelerator.num_processes,
     )
 
 

@@ -1,4 +1,4 @@
-"""Reinforcement of a LoRA adapter by GRPO: a thin subclass of TRL's GRPOTrainer."""
+"""Reinforcement by GRPO: a thin subclass of TRL's GRPOTrainer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .supervised import FixedBatches, Keep, Trained
 from .tasks import LOWEST, Reward, TaskRow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reinforced(Trained):
     """rewards: the mean over the answers of every update. unread: share of all answers that could not be read.
 

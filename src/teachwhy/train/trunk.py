@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
+from ..models.layers import decoder_layers
 from ..text import fingerprint
-from .compiled import decoder_layers
 from .tokens import TokenRow
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def keep(states: Sequence[torch.Tensor], file: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    temporary = file.with_name(f".{file.name}.{platform.node()}.{os.getpid()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         if sum(other.stat().st_size for other in file.parent.iterdir()) + size_of(states) <= KEPT_BYTES:

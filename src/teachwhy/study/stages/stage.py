@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 from pydantic import Field, model_validator
 
 from ...data import Example, Writing
-from ...errors import CheckError
+from ...errors import CheckError, InputError
 from ...evals import ExamFormat, Item
 from ...models import ChatFormat, LanguageModel
 from ...text import fingerprint
@@ -122,6 +122,7 @@ class Stage(Strict):
     )
     summary: ClassVar[str] = ""
     watched: ClassVar[str] = "loss"  # what `progress` is told of every update
+    in_parts: ClassVar[bool] = False  # whether an update can be computed in micro batches and by several processes
 
     @model_validator(mode="before")
     @classmethod
@@ -135,7 +136,13 @@ class Stage(Strict):
         return self
 
     def settings(self, usual: TrainSettings) -> TrainSettings:
-        """The recipe of this stage. usual: the study's."""
+        """The recipe of this stage. usual: the study's. Errors (InputError): micro batches where there are none."""
+        if usual.micro_batch and not self.in_parts:
+            raise InputError(
+                f"A stage of the kind {self.kind!r} computes each batch at once.",
+                where=f"stage {self.name!r}, with `train.micro_batch`",
+                remedy="Take `micro_batch` out, and give this stage a smaller `batch` in its own `train`.",
+            )
         return TrainSettings.model_validate(usual.model_dump() | self.train)
 
     def record(self) -> dict[str, Any]:

@@ -1,0 +1,294 @@
+"""How a run scales: measured with one and two workers, and reckoned up to a thousand from what units and driver take.
+
+Run: python -m bench.scaling [--study STUDY --runs RUNS] [--units 2 4 8] [--out FILE]
+
+Measured: the tiny study of the tests, by its number of units, on a Ray cluster of one and of two processors; what the
+driver takes for a unit that does nothing; and, of a finished run (STUDY in RUNS; without one the tiny study's), how
+long its units took and what preparing, looking and collecting take. Reckoned, by list scheduling in plan order: the
+time of a study of 1,000 units on 1 to 1,000 workers, and which part of it holds the rest up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import os
+import secrets
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
+RECKONED_UNITS = 1000
+IDLE_UNITS = 300
+MESSAGES = 60  # of a unit that takes two minutes, one every two seconds
+SHARED_BYTES_PER_SECOND = 1e9  # assumed: a network drive behind ten gigabits
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds. prepare, results: once a run. driver: of the driver's own time, a unit. collect: of results, a unit.
+
+    step_zero: for the adapter that all units of a seed start from, made by the first of them while the others wait.
+    read, write: of the shared storage's own time, a unit: the base model, where it lies there, and what a unit leaves.
+    """
+
+    prepare: float = 0.0
+    driver: float = 0.0
+    step_zero: float = 0.0
+    read: float = 0.0
+    write: float = 0.0
+    collect: float = 0.0
+    results: float = 0.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """One unit: its seed, or None where it starts from no adapter, and the seconds its worker needs."""
+
+    seed: int | None
+    seconds: float
+
+
+def makespan(units: Sequence[Load], workers: int, costs: Costs) -> float:
+    """Seconds from start to report: each unit goes to the worker that is free first, in the order given.
+
+    Driver and shared storage serve one at a time, in the order in which workers come to them; a unit waits for the
+    step-0 adapter of its seed.
+    """
+    driver = storage = costs.prepare
+    ready: dict[int | None, float] = {None: 0.0}
+    waiting = deque(units)
+    at_work = [(costs.prepare, False)] * min(workers, len(units))  # until when, and whether something is to be written
+    while at_work:
+        now, writes = heapq.heappop(at_work)
+        if writes:
+            now = storage = max(now, storage) + costs.write
+        if waiting:
+            unit = waiting.popleft()
+            start = driver = max(now, driver) + costs.driver
+            if costs.read:
+                start = storage = max(start, storage) + costs.read
+            begun = max(start, ready.setdefault(unit.seed, start + costs.step_zero))
+            heapq.heappush(at_work, (begun + unit.seconds, True))
+    return max(now, storage) + costs.results + costs.collect * len(units)
+
+
+def bounds(units: Sequence[Load], workers: int, costs: Costs) -> dict[str, float]:
+    """Seconds below which no schedule of these units comes, part by part; the largest is what holds the rest up."""
+    count = len(units)
+    return {
+        "the work itself, shared out": sum(unit.seconds for unit in units) / workers,
+        "the longest unit": max(unit.seconds for unit in units),
+        "the driver, before and between units": costs.prepare + costs.driver * count,
+        "the shared storage": (costs.read + costs.write) * count,
+        "collecting results": costs.results + costs.collect * count,
+    }
+
+
+def reckoned(units: Sequence[Load], costs: Costs) -> list[dict[str, Any]]:
+    alone = makespan(units, 1, costs)
+    rows = []
+    for workers in WORKERS:
+        seconds, parts = makespan(units, workers, costs), bounds(units, workers, costs)
+        held_up = max(parts, key=lambda name: parts[name])
+        speedup = alone / seconds
+        rows.append(
+            {
+                "workers": workers,
+                "seconds": round(seconds, 1),
+                "speedup": round(speedup, 1),
+                "efficiency": round(speedup / workers, 3),
+                "held_up_by": held_up,
+                "parts": {name: round(value, 1) for name, value in parts.items()},
+            }
+        )
+    return rows
+
+
+def larger(units: Sequence[Load], count: int) -> list[Load]:
+    """A study of `count` units: the measured ones again and again, each time with seeds of their own."""
+    seeds = 1 + max((unit.seed for unit in units if unit.seed is not None), default=0)
+    return [
+        replace(unit, seed=None if unit.seed is None else unit.seed + seeds * (number // len(units)))
+        for number in range(count)
+        for unit in [units[number % len(units)]]
+    ]
+
+
+# What is measured
+
+
+def timed(action: Any) -> tuple[float, Any]:
+    began = time.perf_counter()
+    result = action()
+    return time.perf_counter() - began, result
+
+
+def idle(job: Any, task: Any) -> Iterator[dict[str, Any]]:
+    """What a unit says that does nothing."""
+    for done in range(MESSAGES):
+        yield {"unit": task.name, "phase": "training", "done": done, "total": MESSAGES, "note": "loss 1.00"}
+    yield {"unit": task.name, "ended": "training"}
+    yield {"unit": task.name, "ended": "exams"}
+
+
+def driver_seconds(job: Any, unit: Any) -> float:
+    """What driver and cluster take for a unit that does nothing, everything on this machine: so at most this."""
+    import ray
+
+    from teachwhy.study.executors import ray as on_ray
+
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    kept = on_ray.work, on_ray.not_here
+    on_ray.work, on_ray.not_here = idle, lambda job, task, failures: []
+    try:
+        units = [replace(unit, arm=unit.arm.model_copy(update={"name": f"a{number}"})) for number in range(IDLE_UNITS)]
+        with open(os.devnull) as lock:
+            on_ray.run_on_ray(job, units[:10], 2, lambda message: None, lock)  # starts Ray's own workers
+            seconds, failures = timed(lambda: on_ray.run_on_ray(job, units, 2, lambda message: None, lock))
+        assert not failures
+    finally:
+        on_ray.work, on_ray.not_here = kept
+        ray.shutdown()
+    return seconds / IDLE_UNITS
+
+
+def run_times(model: Path, folder: Path, counts: Sequence[int]) -> dict[int, dict[int, float]]:
+    """Workers -> units -> seconds of a whole run on a Ray cluster of so many processors, everything made anew."""
+    import ray
+    import tiny
+
+    from teachwhy.study import run_study
+
+    found: dict[int, dict[int, float]] = {}
+    for workers in (1, 2):
+        ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
+        found[workers] = {}
+        for count in counts:
+            name = f"{workers}-{count}"
+            contrast = {"arm": "why", "versus": "what", "metric": "follows_first_fact"}
+            changes = {"arms": ["what", "why"], "contrasts": [contrast], "exploratory": []}
+            study = tiny.build_tiny_study(folder / name, model, seeds=list(range(count // 2)), **changes)
+            seconds, done = timed(
+                lambda study=study, name=name: run_study(
+                    study, runs=folder / f"{name}-runs", executor="ray", say=lambda text: None
+                )
+            )
+            assert not done.failures
+            found[workers][count] = seconds
+            print(f"  {count} units, {workers} at once: {seconds:.1f} s", flush=True)
+        ray.shutdown()
+    return found
+
+
+def of_run(study: Path, runs: Path) -> tuple[list[Load], Costs, dict[str, Any]]:
+    """What the units of a finished run took by their records, and what its driver takes now. Writes nothing."""
+    from teachwhy.study import plan_units, prepare_job, read_study
+    from teachwhy.study.folder import read_json
+    from teachwhy.study.results import collect
+
+    prepare, job = timed(lambda: prepare_job(read_study(study), runs, lambda text: None))
+    units = [unit for unit in plan_units(job.study) if job.done(unit)]
+    if not units:
+        raise SystemExit(f"No unit of {study} is done in {runs}.")
+    looking, _ = timed(lambda: [job.done(unit) and not job.damaged(unit) for unit in units])
+    results, _ = timed(lambda: collect(job, {}))
+    loads, written = [], 0
+    for unit in units:
+        records = [read_json(unit.evals_folder(job.run) / f"{exam}.json") for exam in job.study.settings.exams]
+        train = read_json(unit.train_folder(job.run) / "train.json") if unit.trained else {"seconds": 0.0}
+        loads.append(Load(unit.seed, train["seconds"] + sum(record["seconds"] for record in records)))
+        folders = [unit.evals_folder(job.run), *([unit.train_folder(job.run)] if unit.trained else [])]
+        written += sum(file.stat().st_size for folder in folders for file in folder.iterdir())
+    model = sum(file.stat().st_size for file in Path(job.source.folder).iterdir() if file.is_file())
+    count = len(units)
+    costs = Costs(
+        prepare=prepare,
+        driver=looking / count,
+        read=model / SHARED_BYTES_PER_SECOND,
+        write=written / count / SHARED_BYTES_PER_SECOND,
+        collect=results / count,
+    )
+    about = {"units": count, "bytes_a_unit": written // count, "bytes_of_the_model": model}
+    return loads, costs, about
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = [f"{'workers':>8} {'time':>10} {'times faster':>13} {'of what is possible':>20}  held up by"]
+    lines += [
+        f"{row['workers']:8} {row['seconds'] / 60:7.1f} min {row['speedup']:13} {row['efficiency']:20.0%}  "
+        f"{row['held_up_by']}"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def measure(chosen: argparse.Namespace, folder: Path) -> tuple[list[Load], Costs, dict[str, Any]]:
+    """Everything that is measured, in the order in which it is printed."""
+    import tiny
+
+    from teachwhy.models import load_model
+    from teachwhy.study import plan_units, prepare_job, read_study
+
+    def job_of(study: Path, runs: Path) -> Any:
+        return prepare_job(read_study(study), runs, lambda text: None)
+
+    print("measured, the tiny study on a Ray cluster:", flush=True)
+    times = run_times(tiny.build_tiny_model(folder / "model"), folder, chosen.units)
+    least, most = min(chosen.units), max(chosen.units)
+    a_unit = (times[1][most] - times[1][least]) / (most - least)
+    tiny_run = (folder / f"1-{most}" / "study.yaml", folder / f"1-{most}-runs")
+    loads, costs, about = of_run(*tiny_run)
+    start = max(0.0, a_unit - sum(load.seconds for load in loads) / len(loads))
+    print(f"  {a_unit:.1f} s more a unit with one worker, {start:.1f} s of them before and between its steps")
+    job = job_of(*tiny_run)
+    tasks = driver_seconds(job, plan_units(job.study)[0])
+    print(f"  {1000 * tasks:.1f} ms of driver and cluster a unit that does nothing and says {MESSAGES + 2} things")
+    loading, _ = timed(lambda: load_model(job.source, device="cpu", dtype="float32"))
+    if chosen.study:
+        loads, costs, about = of_run(chosen.study, chosen.runs)
+        job = job_of(chosen.study, chosen.runs)
+        loading, _ = timed(lambda: load_model(job.source, device="cpu", dtype=job.environment["dtype"]))
+        start += 2 * loading  # once to train, once to sit exams; the tiny model's is in its start already
+    costs = replace(costs, driver=costs.driver + tasks, step_zero=loading)
+    record = {
+        "seconds_by_workers_and_units": times,
+        "tiny_seconds_a_unit": round(a_unit, 2),
+        "seconds_before_and_between_steps": round(start, 2),
+        "idle_unit_seconds": round(tasks, 5),
+        "run": about | {"study": job.study.settings.name, "seconds": [round(load.seconds, 1) for load in loads]},
+        "costs": {field: round(value, 5) for field, value in asdict(costs).items()},
+    }
+    return [replace(load, seconds=load.seconds + start) for load in loads], costs, record
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", type=Path, help="a study with a finished run")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where that run is")
+    parser.add_argument("--units", type=int, nargs="+", default=[2, 4, 8], help="even numbers")
+    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "scaling.json")
+    chosen = parser.parse_args()
+    sys.path.insert(0, str(ROOT / "tests"))
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    with tempfile.TemporaryDirectory(prefix="teachwhy-scaling-") as name:
+        measured, costs, record = measure(chosen, Path(name))
+    units = larger(measured, RECKONED_UNITS)
+    found: dict[str, Any] = {"measured": record, "assumed": {"shared_bytes_per_second": SHARED_BYTES_PER_SECOND}}
+    places = {"on each machine": replace(costs, read=0.0), "on the shared storage, read for every unit": costs}
+    found["reckoned"] = {place: reckoned(units, where) for place, where in places.items()}
+    for place, rows in found["reckoned"].items():
+        print(f"\nreckoned, {RECKONED_UNITS} units, the base model {place}:\n{table(rows)}")
+    chosen.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Runs at an address of fsspec's: what is carried, in which order, and that a run can go on from there alone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from teachwhy.study import plan_units, prepare_job, read_study, run_study
+from teachwhy.study import run as run_module
+from teachwhy.study.executors import ray as on_ray
+from teachwhy.study.shared import Shared, address_of, to_carry
+
+SILENT: Callable[[str], None] = lambda text: None  # noqa: E731
+
+
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An address in memory that is this test's own; this machine's copies go to the test's folder."""
+    monkeypatch.setenv("TEACHWHY_CACHE", str(tmp_path / "cache"))
+    name = tmp_path.name
+    yield f"memory://{name}"
+    fsspec.filesystem("memory").rm(f"/{name}", recursive=True)
+
+
+def below(address: str) -> dict[str, bytes]:
+    files, root = fsspec.core.url_to_fs(address)
+    return {path.removeprefix(f"{root}/"): files.cat(path) for path in files.find(root)}
+
+
+@pytest.mark.parametrize(
+    ("runs", "found"),
+    [
+        ("s3://bucket/runs", "s3://bucket/runs"),
+        (Path("s3://bucket/runs"), "s3://bucket/runs"),
+        ("memory://runs", "memory://runs"),
+        (Path("file:///home/runs"), "file:///home/runs"),
+        (Path("runs"), None),
+        (Path("/data/a:b"), None),
+        ("C:/runs", None),
+    ],
+)
+def test_an_address_is_told_from_a_folder(runs: Path | str, found: str | None) -> None:
+    assert address_of(runs) == found
+
+
+def test_records_go_last_and_a_folder_whose_record_is_the_same_stays() -> None:
+    names = ["run/train/b/train.json", "run/train/b/adapter_config.json", "run/train/b/adapter_model.safetensors"]
+    names += ["run/train/a/train.json", "run/train/a/adapter_model.safetensors", "log.jsonl"]
+    assert to_carry(names, lambda record: "/a/" in record) == [
+        "log.jsonl",
+        "run/train/b/adapter_config.json",
+        "run/train/b/adapter_model.safetensors",
+        "run/train/b/train.json",
+    ]
+
+
+def test_what_is_pushed_can_be_pulled_elsewhere_and_hidden_files_stay(address: str, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for name in ("run/train/what/adapter_model.safetensors", "run/train/what/train.json", "run/.lock", "log.jsonl"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text(name)
+    shared = Shared(f"{address}/tiny")
+    shared.push(here, ["run", "log.jsonl"])
+    shared.pull(there, ["run", "log.jsonl", "nothing"])
+    assert {str(path.relative_to(there)) for path in there.rglob("*") if path.is_file()} == {
+        "run/train/what/adapter_model.safetensors",
+        "run/train/what/train.json",
+        "log.jsonl",
+    }
+    (here / "run/train/what/adapter_model.safetensors").write_text("other")
+    shared.push(here, ["run"])
+    assert below(address)["tiny/run/train/what/adapter_model.safetensors"] != b"other", "its record is the same"
+    (here / "run/train/what/train.json").write_text("other")
+    shared.push(here, ["run"])
+    shared.pull(there, ["run"])
+    assert (there / "run/train/what/adapter_model.safetensors").read_text() == "other"
+
+
+def test_an_address_that_cannot_be_used_is_an_error(
+    tiny_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, teachwhy: Callable[..., Any]
+) -> None:
+    monkeypatch.setenv("TEACHWHY_CACHE", str(tmp_path / "cache"))
+    done = teachwhy("run", tiny_study, "--runs", "nowhere://runs")
+    assert done.code == 2
+    assert "The runs cannot be kept there: ValueError: Protocol not known: nowhere" in done.err
+    assert "where: nowhere://runs/tiny\n" in done.err
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_from_its_address_alone(
+    address: str, tiny_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Worker processes here; what is kept there has the bytes of a run in a folder, and no second one works again."""
+    some: dict[str, Any] = {"arms": ["base", "what"], "seeds": [0], "say": SILENT}
+    plain = run_study(tiny_study, runs=tmp_path / "runs", **some)
+    done = run_study(tiny_study, runs=address, **some)
+    assert done.failures == {}
+    kept = below(f"{address}/tiny")
+    run = done.folder.name
+    for name in ("results.json", "train/what/seed-0/adapter_model.safetensors", "evals/what/seed-0/decisions.jsonl"):
+        assert kept[f"{run}/{name}"] == (plain.folder / name).read_bytes(), name
+    assert "log.jsonl" not in kept, "the study is not complete"
+    shutil.rmtree(tmp_path / "cache")
+    monkeypatch.setattr(run_module, "run_units", never)
+    again = run_study(tiny_study, runs=address, **some)
+    assert again.results == plain.results
+
+
+def never(*arguments: Any) -> Any:
+    raise AssertionError("this must not be done again")
+
+
+def test_a_task_works_in_a_folder_of_its_own_and_leaves_its_unit_at_the_address(
+    address: str, tiny_study: Path, tmp_path: Path
+) -> None:
+    job = prepare_job(read_study(tiny_study), address, SILENT)
+    task = next(task for task in on_ray.tasks(job, plan_units(job.study)) if task.name == "what/seed-0")
+    unit = task.taught
+    said = list(on_ray.work(job, task))
+    assert [message["ended"] for message in said if "ended" in message] == ["training", "exams"]
+    assert not job.run.exists()
+    assert job.shared
+    job.shared.pull(job.run.parent, job.parts(unit))
+    assert job.done(unit)
+    assert not job.damaged(unit)
+    assert list(on_ray.work(job, task)) == [], "another task finds it done"
+    kept = below(address)
+    damaged = next(name for name in kept if name.endswith("what/seed-0/adapter_model.safetensors"))
+    fsspec.filesystem("memory").pipe(f"/{address.removeprefix('memory://')}/{damaged}", b"cut")
+    with on_ray.run_folder(replace(job, run=tmp_path / "elsewhere" / job.run.name), task) as here:
+        assert not here.trained(unit), "what is damaged there is made again"
+        assert here.answered(unit)
