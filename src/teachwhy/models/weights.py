@@ -127,14 +127,15 @@ def is_sharded(network: Any) -> bool:
 def save_trained(model: LanguageModel, network: Any, folder: str) -> None:
     """An adapter as PEFT saves it, or the whole model in float32 as transformers does, with its tokenizer.
 
-    Where several processes train together, all of them must call this; the first writes what it is given by all.
+    Where several processes hold a part of the weights each, all of them must call this, and the first writes.
     """
     import torch
 
-    together = torch.distributed.is_initialized()
-    weights = {"state_dict": gathered(network)} if is_sharded(network) else {}
-    if together and torch.distributed.get_rank() > 0:
-        return
+    weights: dict[str, Any] = {}
+    if is_sharded(network):
+        weights = {"state_dict": gathered(network)}
+        if torch.distributed.get_rank() > 0:
+            return
     network.save_pretrained(folder, **weights)
     if not is_adapter(network):
         model.chat.tokenizer.save_pretrained(folder)
