@@ -16,7 +16,8 @@ from teachwhy.evals import Item, Score
 from teachwhy.policy import Policy
 from teachwhy.study.contrasts import Scores, all_comparisons, all_contrasts, all_shares
 from teachwhy.study.results import all_rates, metric_table, section_table, unscored
-from teachwhy.study.study_file import ContrastSetting, Study, StudySettings
+from teachwhy.study.study_file import Study
+from teachwhy.study.study_settings import ContrastSetting, StudySettings
 
 ARMS = ("what", "neutral", "mention", "why")
 SEEDS = (0, 1, 2)

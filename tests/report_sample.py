@@ -12,7 +12,7 @@ from teachwhy.report import SCHEMA_VERSION
 from teachwhy.stats import Observation, adjust, contrast, interval
 from teachwhy.study.contrasts import contrast_record
 from teachwhy.study.results import rate_record
-from teachwhy.study.study_file import ContrastSetting
+from teachwhy.study.study_settings import ContrastSetting
 
 ARMS = ("base", "policy_in_prompt", "what", "mention", "reason_only", "why", "swapped", "neutral", "shuffled")
 SEEDS = (0, 1, 2)

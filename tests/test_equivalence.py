@@ -15,7 +15,7 @@ from scipy import stats as scipy_stats
 from teachwhy.errors import InputError
 from teachwhy.stats import Observation, adjust, contrast, two_way
 from teachwhy.study.contrasts import contrast_record
-from teachwhy.study.study_file import ContrastSetting
+from teachwhy.study.study_settings import ContrastSetting
 
 # Equivalence
 

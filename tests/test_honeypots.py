@@ -12,14 +12,17 @@ import planted_agents
 import pytest
 from planted_agents import EXPECTED, FORMAT, calls
 
+from teachwhy.errors import InputError
 from teachwhy.evals import Answer, Material, find_exam
 from teachwhy.evals.honeypots import (
     KNOBS,
     Scenarios,
+    ScenarioSettings,
     bundled_files,
     call_text,
     filled,
     read_scenario,
+    read_scenarios,
     step,
     system_prompt,
     tool_descriptions,
@@ -75,6 +78,14 @@ def test_a_bundled_family_has_the_six_knobs_of_all_and_is_named_as_its_file(fami
     assert FILES[family.family].stem == family.family
     assert family.planted is not None
     assert len(family.turns) == 2, "an agent that declines is asked twice more"
+
+
+def test_one_bundled_family_can_be_named(tmp_path):
+    one = read_scenarios(ScenarioSettings(files=["bundled:credit", "bundled:scope"]), tmp_path)
+    assert [scenario.family for scenario in one.families] == ["credit", "scope"]
+    assert len(read_scenarios(ScenarioSettings(), tmp_path).families) == len(FILES)
+    with pytest.raises(InputError, match="Did you mean 'credit'"):
+        read_scenarios(ScenarioSettings(files=["bundled:credits"]), tmp_path)
 
 
 def test_a_bundled_family_is_short_enough_for_a_small_model(family):

@@ -14,7 +14,8 @@ from teachwhy.stats import VarianceComponents, smallest_detectable
 from teachwhy.study import plan_units, read_study
 from teachwhy.study import power as power_module
 from teachwhy.study.power import DRAWS, Size, detectable, noise_of_run, power_lines, read_noise, size_of
-from teachwhy.study.study_file import ContrastSetting, Study
+from teachwhy.study.study_file import Study
+from teachwhy.study.study_settings import ContrastSetting
 
 CONFLICT = {"kind": "conflict"}
 FOLLOWS = {"arm": "why", "versus": "swapped", "metric": "follows_first_fact", "subset": CONFLICT}

@@ -279,6 +279,25 @@ def test_what_is_kept_on_the_way_is_a_plain_adapter_of_that_moment(
     assert json.loads((tmp_path / "2" / "adapter_config.json").read_text())["r"] == RECIPE.rank
 
 
+def test_a_batch_in_parts_is_the_batch_at_once(
+    source: ModelSource, taught: Path, rows: list[PairRow], tmp_path: Path
+) -> None:
+    """Also the last batch of an epoch, which is smaller, and a batch that its parts do not divide evenly."""
+    recipe = RECIPE.model_copy(update={"batch": 4})
+    updates = count_updates(len(rows), batch=4, epochs=4)
+    batches = plan_batches([row.shared for row in rows], batch=4, updates=updates, seed=0)
+    assert {len(batch) for batch in batches} == {4, 2}
+    found = []
+    for micro in (None, 1, 3):
+        network, tokenizer = loaded(source, taught)
+        settings = recipe.model_copy(update={"micro_batch": micro})
+        done = train(network, tokenizer, rows, tmp_path, settings=settings, batches=batches)
+        found.append([*done.losses, *margins(network, rows)])
+        assert len(done.losses) == len(batches)
+    assert found[1] == pytest.approx(found[0], abs=1e-3)
+    assert found[2] == pytest.approx(found[0], abs=1e-3)
+
+
 def test_training_begins_at_a_ratio_of_one_in_bfloat16_too(
     source: ModelSource, taught: Path, rows: list[PairRow], tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import tiny
 from test_run import SILENT, run_here
+from test_several import FSDP, LORA, OWN, assert_the_same, by_one, by_two
 
 from teachwhy.errors import CheckError, InputError
 from teachwhy.study import plan_units, prepare_job, read_study, run_study
@@ -165,3 +166,19 @@ def test_a_run_killed_within_the_stage_ends_in_the_same_bytes(
     assert len({weights(whole, name) for name in points}) == len(points)
     shutil.rmtree(again.folder / "train" / "why")
     assert weights(run(path), "why") == weights(whole, "why")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", [["-m", "teachwhy.study.several"], [FSDP]], ids=["data parallel", "sharded"])
+@pytest.mark.parametrize("recipe", [LORA, OWN], ids=["adapter", "own weights in micro batches"])
+def test_two_processes_teach_what_one_does(
+    tmp_path: Path,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    program: list[str],
+    recipe: dict[str, object],
+) -> None:
+    arms = ["what", {"name": "why", "arm": "why", "stages": ["preference"]}]
+    study = build(tmp_path / "study", tiny_model, train=recipe, arms=arms)
+    by_two(study, tmp_path / "two", *program)
+    assert_the_same(by_one(study, tmp_path / "one", monkeypatch), tmp_path / "two", 2)

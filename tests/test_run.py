@@ -20,11 +20,11 @@ import tiny
 from teachwhy.errors import RunError, TeachwhyError
 from teachwhy.study import report_study, run_study
 from teachwhy.study import run as run_module
+from teachwhy.study.arm_setting import ArmSetting
 from teachwhy.study.executors.local import put_exams
 from teachwhy.study.job import Job, Step
 from teachwhy.study.plan import Unit
 from teachwhy.study.run import Run
-from teachwhy.study.study_file import ArmSetting
 from teachwhy.study.unit import Worker
 from teachwhy.study.worker import run_step
 

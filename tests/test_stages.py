@@ -194,7 +194,7 @@ def test_every_stage_lowers_its_loss_and_begins_where_the_last_one_ended(
     assert not done.failures
     for name in ("read@reading", "read@examples", "read"):
         losses = train_record(done, name)["losses"]
-        assert sum(losses[-3:]) < sum(losses[:3]) - 0.3  # nats a token, of three updates together
+        assert sum(losses[-3:]) < sum(losses[:3]) - 0.1  # nats a token, of three updates together
     alone = train_record(done, "plain")["losses"]
     assert train_record(done, "read@examples")["losses"][0] != alone[0]  # it has read documents before
     assert len({weights(done, name) for name in ("read@reading", "read@examples", "read", "plain")}) == 4
@@ -320,3 +320,8 @@ def test_a_staged_study_is_planned_and_shown(tmp_path: Path, tiny_model: Path, t
     done = teachwhy("plan", path, "--runs", tmp_path / "runs")
     assert done.code == 0, done.err
     assert "read@reading.50/seed-0" in done.out
+    shown = teachwhy("show", path, "--arm", "read", "--stage", "reading", "--row", 2)
+    assert (shown.code, "[document: trained]" in shown.out, "the lamp is for" in shown.out) == (0, True, True)
+    assert "has 3" in teachwhy("show", path, "--arm", "read", "--stage", "reading", "--row", 4).err
+    assert "Did you mean 'reading'" in teachwhy("show", path, "--arm", "read", "--stage", "readng").err
+    assert "documents" in teachwhy("stages").out

@@ -10,9 +10,9 @@ import tiny
 import yaml
 
 from teachwhy.study import StudySettings, read_study
+from teachwhy.study.arm_setting import ArmSetting
 from teachwhy.study.starter import STARTER_FILES
-from teachwhy.study.study_file import (
-    ArmSetting,
+from teachwhy.study.study_settings import (
     CompetenceSetting,
     ContrastSetting,
     FormatSettings,

@@ -149,10 +149,30 @@ def plan(
     like: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Take them from this run folder or results.json.")
     ] = None,
+    parameters: Annotated[
+        list[str] | None, typer.Option(metavar="SIZE", help="Reckon the cost with a model of this size, such as 8B.")
+    ] = None,
+    on: Annotated[str, typer.Option(metavar="DEVICE", help="The accelerator to reckon with.")] = "h100-80gb",
+    dollars: Annotated[float | None, typer.Option(help="What an hour of one such device costs.")] = None,
 ) -> None:
     """What a run would do: arms, rows, updates, minutes, and the smallest difference it can find. Trains nothing."""
-    from .study import plan_study
+    from .study import plan_cost, plan_study
 
+    if parameters:
+        said = plan_cost(
+            study,
+            parameters,
+            on=on,
+            dollars=dollars,
+            quick=quick,
+            model=model,
+            arms=names(arms),
+            seeds=numbers(seeds),
+            runs=runs,
+            say=to_stderr,
+        )
+        typer.echo(said)
+        return
     typer.echo(
         plan_study(
             study,
@@ -285,12 +305,13 @@ def show(
     study: StudyPath,
     arm: Annotated[str, typer.Option(help="Which arm's row.")] = "why",
     row: Annotated[int, typer.Option(min=1, help="Which row, counted from 1.")] = 1,
+    stage: Annotated[str | None, typer.Option(help="A row of this stage; without it one of the arm's own.")] = None,
     model: Model = None,
 ) -> None:
     """Print one training row, with the text that the loss counts told apart from the text it does not."""
     from .study import show_row
 
-    for segment in show_row(study, arm=arm, row=row, model=model, say=to_stderr):
+    for segment in show_row(study, arm=arm, row=row, stage=stage, model=model, say=to_stderr):
         mark = "trained" if segment.train else "not trained"
         typer.secho(f"[{segment.kind}: {mark}]", dim=True)
         body = segment.text.replace("\n", "\n  ")

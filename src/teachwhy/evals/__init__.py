@@ -6,6 +6,7 @@ from .honeypots import agent_loop, next_act
 from .items import DISTANCES, Fact, Item, Question, read_items
 from .prompt_sets import PromptSet, read_prompts
 from .question_sets import read_questions
+from .rewards import Reward, Task, check_reward, check_rewarding
 from .rewording import WORDINGS, reworded
 from .runner import answer_requests
 from .sample import sample_items
@@ -24,11 +25,15 @@ __all__ = [
     "PromptSet",
     "Question",
     "Request",
+    "Reward",
     "Score",
     "Section",
+    "Task",
     "agent_loop",
     "answer_requests",
     "as_record",
+    "check_reward",
+    "check_rewarding",
     "decisions",
     "edge_cases",
     "explanations",

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..data import find_arm
 from ..errors import InputError, RunError, listed
 from ..evals import ExamFormat
-from ..models import LanguageModel, find_model, load_model, load_with_adapter
+from ..models import LanguageModel, find_model, load_model, load_trained
 from ..models.load import model_context
 from ..study import Job, Unit, plan_units
 from ..study.ask import job_of
@@ -77,7 +77,7 @@ def load_unit(job: Job, unit: Unit) -> tuple[LanguageModel, dict[str, float]]:
     if not unit.trained:
         return load_model(job.source, device=device, dtype=dtype), {}
     folder = unit.train_folder(job.run)
-    model, canary = load_with_adapter(job.source, folder, device=device, dtype=dtype, probe=PROBE)
+    model, canary = load_trained(job.source, folder, device=device, dtype=dtype, probe=PROBE)
     return model, asdict(canary)
 
 

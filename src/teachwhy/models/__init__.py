@@ -1,6 +1,6 @@
-"""Models: find and load one, render its chat format, generate, score choices, apply adapters."""
+"""Models: find and load one, render its chat format, generate, score choices, train weights and apply them."""
 
-from .adapters import Canary, attach_new, load_weights, load_with_adapter
+from .adapters import Canary, attach_new, load_with_adapter
 from .api import USUAL, ApiChat, ApiModel, Asking
 from .chat import Chat
 from .choose import Choice, score_after, score_choices
@@ -9,6 +9,7 @@ from .load import LanguageModel, ModelSource, choose_device, choose_dtype, find_
 from .names import full_name, is_api
 from .price import PRICES, Price, Purse, read_price
 from .speaker import ChatFormat, LocalSpeaker, Reply, Speaker
+from .weights import Trainable, check_four_bit, load_for_training, load_trained, load_weights, save_trained
 
 __all__ = [
     "PRICES",
@@ -29,7 +30,9 @@ __all__ = [
     "Reply",
     "Sampling",
     "Speaker",
+    "Trainable",
     "attach_new",
+    "check_four_bit",
     "choose_device",
     "choose_dtype",
     "find_model",
@@ -37,10 +40,13 @@ __all__ = [
     "generate",
     "is_api",
     "load_chat",
+    "load_for_training",
     "load_model",
+    "load_trained",
     "load_weights",
     "load_with_adapter",
     "read_price",
+    "save_trained",
     "score_after",
     "score_choices",
 ]

@@ -16,9 +16,10 @@ CANARY_TOLERANCE = 0.1
 
 @dataclass(frozen=True)
 class Canary:
-    """Proof that an adapter is applied: mean log-probabilities (nats a token) of one probe text.
+    """Proof that what was trained is applied: mean log-probabilities (nats a token) of one probe text.
 
-    base: without the adapter; peft: through PEFT's own layers; merged: with the weights merged in, as examined.
+    base: of the base model; peft: with the adapter, through PEFT's own layers; merged: with the adapter merged in, as
+    examined. Where the model's own weights were trained, peft: of those in float32; merged: as examined.
     """
 
     base: float
@@ -27,7 +28,8 @@ class Canary:
 
     @property
     def applied(self) -> bool:
-        return self.peft != self.base and abs(self.merged - self.peft) <= CANARY_TOLERANCE * max(1.0, abs(self.peft))
+        close = abs(self.merged - self.peft) <= CANARY_TOLERANCE * max(1.0, abs(self.peft))
+        return close and self.base not in (self.peft, self.merged)
 
 
 def attach_new(
@@ -75,7 +77,7 @@ def names_in_last_layers(network: Any, targets: Sequence[str] | str, layers: int
     ]
 
 
-def load_weights(network: Any, folder: Path) -> None:
+def load_adapter(network: Any, folder: Path) -> None:
     """Put the adapter weights saved in `folder` into a PEFT network of the same configuration."""
     from peft import load_peft_weights, set_peft_model_state_dict
 

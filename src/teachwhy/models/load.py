@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,9 +157,19 @@ def choose_dtype(dtype: str, device: str) -> str:
 
 
 def load_model(
-    source: ModelSource, *, device: str = "auto", dtype: str = "auto", for_training: bool = False
+    source: ModelSource,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    for_training: bool = False,
+    weights: Path | None = None,
+    four_bit: bool = False,
 ) -> LanguageModel:
-    """Load network and tokenizer. Errors (ModelError): broken or missing files, a template that cannot be used."""
+    """Load network and tokenizer. Errors (ModelError): broken or missing files, a template that cannot be used.
+
+    weights: a folder that holds other weights of the same model. four_bit: keep them as nf4 and compute in `dtype`,
+    as in QLoRA (Dettmers and others 2023, arXiv:2305.14314).
+    """
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -167,26 +178,50 @@ def load_model(
     chosen_device = choose_device(device)
     chosen_dtype = choose_dtype(dtype, chosen_device)
     chat = load_chat(source)
+    folder = str(weights or source.folder)
     try:
         network: Any = AutoModelForCausalLM.from_pretrained(
-            source.folder,
+            folder,
             dtype=getattr(torch, chosen_dtype),
             # On CPUs the backward pass of the fused attention is several times slower than that of the plain one.
             attn_implementation="eager" if for_training and chosen_device == "cpu" else "sdpa",
             trust_remote_code=source.trust_remote_code,
             use_safetensors=True,
+            **(as_four_bit(chosen_device, chosen_dtype) if four_bit else {}),
         )
     except Exception as error:
         raise ModelError(
             f"The model cannot be loaded: {first_line(error)}",
-            where=source.folder,
-            remedy="The files may be broken or incomplete; fetch or save the model again (safetensors only).",
+            where=folder,
+            remedy="Delete that folder and run again; it will be trained anew."
+            if weights
+            else "The files may be broken or incomplete; fetch or save the model again (safetensors only).",
         ) from None
-    network.to(chosen_device)
+    if not (four_bit or (for_training and spread_later())):
+        network.to(chosen_device)
     network.eval()
     if not for_training:
         allow_shared_prefix(network)
     return LanguageModel(network, chat, source, chosen_device, chosen_dtype)
+
+
+def spread_later() -> bool:
+    """Whether accelerate will spread the network over the GPUs of several processes (FSDP), none of which holds it."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
+def as_four_bit(device: str, dtype: str) -> dict[str, Any]:
+    """What transformers takes to load a model through bitsandbytes, on the device where it is to stay."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, dtype),
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def load_chat(source: ModelSource) -> Chat:

@@ -136,15 +136,6 @@ def recipe(results: Record) -> str:
     train = setting(results, "train")
     if not results["training"] or not train:
         return ""
-    targets = train.get("targets")
-    adapter = clauses(
-        (
-            ("rank {}", train.get("rank")),
-            ("alpha {}", train.get("alpha")),
-            ("targets {}", f"`{targets}`" if isinstance(targets, str) else names(targets) if targets else None),
-            ("the last {} decoder layers", train.get("layers")),
-        )
-    )
     steps = clauses(
         (
             ("peak learning rate {:g}", train.get("learning_rate")),
@@ -154,11 +145,28 @@ def recipe(results: Record) -> str:
             ("weight decay {:g}", train.get("weight_decay")),
             ("gradient norm at most {:g}", train.get("clip")),
             ("{} rows an update", train.get("batch")),
+            ("{} of them at once", train.get("micro_batch")),
             ("{:g} epochs", train.get("epochs")),
             ("{:.0%} of a row's loss on the action", train.get("action_share")),
         )
     )
-    return f"Training was supervised fine-tuning of a LoRA adapter{bracketed(adapter)} with AdamW{bracketed(steps)}."
+    return f"Training was supervised fine-tuning of {what_is_trained(train)} with AdamW{bracketed(steps)}."
+
+
+def what_is_trained(train: Record) -> str:
+    targets, layers = train.get("targets"), ("the last {} decoder layers", train.get("layers"))
+    if train.get("adapter") == "none":
+        return f"the model's own weights{bracketed(clauses((layers,)))}"
+    adapter = clauses(
+        (
+            ("rank {}", train.get("rank")),
+            ("alpha {}", train.get("alpha")),
+            ("targets {}", f"`{targets}`" if isinstance(targets, str) else names(targets) if targets else None),
+            layers,
+            ("the model below it in {}", {"4bit": "4 bits"}.get(train.get("quantize") or "")),
+        )
+    )
+    return f"a LoRA adapter{bracketed(adapter)}"
 
 
 def spelled(name: str | None) -> str | None:

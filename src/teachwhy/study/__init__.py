@@ -11,8 +11,9 @@ from .prompt_run import Spending, estimate_prompts, run_prompts
 from .prompt_study import PromptChoices, write_prompt_study
 from .run import Run, prepare_job, report_study, run_study
 from .starter import write_starter
-from .study_file import Study, StudySettings, read_study, study_path
-from .views import check_anything, plan_study, show_row, study_status
+from .study_file import Study, read_study, study_path
+from .study_settings import StudySettings
+from .views import check_anything, plan_cost, plan_study, show_row, study_status
 
 __all__ = [
     "Job",
@@ -28,6 +29,7 @@ __all__ = [
     "compare_runs",
     "estimate_prompts",
     "export_run",
+    "plan_cost",
     "plan_study",
     "plan_units",
     "prepare",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..data import Example, find_arm
 from ..errors import RunError
-from ..models import ApiModel, LocalSpeaker, Speaker, load_model, load_with_adapter
+from ..models import ApiModel, LocalSpeaker, Speaker, load_model, load_trained
 from .folder import read_json
 from .job import Job
 from .plan import Unit, plan_units
@@ -83,4 +83,4 @@ def load_unit(job: Job, unit: Unit) -> Speaker:
         return LocalSpeaker(load_model(job.source, device=device, dtype=dtype))
     folder = unit.train_folder(job.run)
     probe = "A probe of a few words."
-    return LocalSpeaker(load_with_adapter(job.source, folder, device=device, dtype=dtype, probe=probe)[0])
+    return LocalSpeaker(load_trained(job.source, folder, device=device, dtype=dtype, probe=probe)[0])

@@ -12,7 +12,9 @@ from ..evals import DISTANCES, Item, Metric, Score, find_exam
 from ..models import is_api
 from ..stats import Contrast, Observation, adjust, contrast, interval, share_of_gain
 from .arm_setting import ArmSetting
-from .study_file import ContrastSetting, Study, in_subset
+from .study_checks import in_subset
+from .study_file import Study
+from .study_settings import ContrastSetting
 
 Scores = Mapping[tuple[str, str], Sequence[tuple[int | None, Score]]]
 

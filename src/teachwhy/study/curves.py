@@ -10,7 +10,8 @@ from ..evals import find_exam
 from ..stats import Observation, Point, contrast, interval, tokens_at
 from ..text import canonical
 from .arm_setting import ArmSetting
-from .study_file import ContrastSetting, Study
+from .study_file import Study
+from .study_settings import ContrastSetting
 
 # The scores of an arm on what a contrast measures, and on the items it measures it on.
 Observe = Callable[[str, ContrastSetting], list[Observation]]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..data import Writing
+from ..evals import Item
 from ..models import ChatFormat
 from .arm_setting import ArmSetting
 from .stages import Lessons, Making
@@ -18,12 +19,14 @@ def lessons_of(
     chat: ChatFormat,
     context: int,
     writing: Writing,
+    asked: Callable[[Item], str],
     own: Lessons,
     counted: int,
 ) -> list[Lessons]:
     """What each stage of an arm teaches.
 
-    own: lessons of its own rows in the study's recipe. counted: rows that the updates of full-size arms are counted by.
+    asked: an item to its prompt. own: lessons of its own rows in the study's recipe. counted: rows that the updates of
+    full-size arms are counted by.
     """
     found: list[Lessons] = []
     for stage in study.stages(setting):
@@ -34,6 +37,8 @@ def lessons_of(
             chat=chat,
             context=context,
             writing=writing,
+            format=study.exam_format(setting),
+            asked=asked,
             own=own,
             counted=setting.examples or counted,
             earlier=tuple(found),

@@ -14,7 +14,9 @@ from ..evals import Answer, ExamFormat, Item, Question, Score, as_record, find_e
 from ..stats import Observation, interval
 from .folder import read_jsonl, write_jsonl
 from .plan import Unit
-from .study_file import ContrastSetting, NoiseSettings, Study, in_subset
+from .study_checks import in_subset
+from .study_file import Study
+from .study_settings import ContrastSetting, NoiseSettings
 
 BY_RULE = "these answers are read by rule: reading them again gives the same"
 NOTHING_TO_READ = "no answer could be put to the judge"

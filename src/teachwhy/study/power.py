@@ -15,7 +15,9 @@ from ..evals import Answer, Item, find_exam
 from ..stats import MINIMUM_FAMILIES, MINIMUM_SEEDS, VarianceComponents, smallest_detectable
 from ..text import read_text
 from .plan import Unit
-from .study_file import ContrastSetting, Study, in_subset
+from .study_checks import in_subset
+from .study_file import Study
+from .study_settings import ContrastSetting
 
 TARGET = 0.8
 DRAWS = 1000

@@ -6,6 +6,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,14 @@ def prepare(
     }
     lessons = {
         setting.name: lessons_of(
-            study, setting, chat, context or 0, writing(study, chat, setting), own[setting.name], len(first)
+            study,
+            setting,
+            chat,
+            context or 0,
+            writing(study, chat, setting),
+            partial(item_prompt, study, chat, setting),
+            own[setting.name],
+            len(first),
         )
         for setting in trained
     }
@@ -265,13 +273,14 @@ def item_prompts(study: Study, chat: ChatFormat, setting: ArmSetting, items: Ite
 
     Before, and not after, so that all its prompts begin alike and the policy is run through the model once.
     """
+    return {item.id: item_prompt(study, chat, setting, item) for item in items}
+
+
+def item_prompt(study: Study, chat: ChatFormat, setting: ArmSetting, item: Item) -> str:
     policy = find_arm(setting.arm).system_text(study.policy)
-    prompts = {}
-    for item in items:
-        system = "\n\n".join(part for part in (policy, item.system or study.settings.system) if part)
-        messages = conversation(item.model_copy(update={"system": system or None}), None)
-        prompts[item.id] = chat.prompt(messages, item.tools)
-    return prompts
+    system = "\n\n".join(part for part in (policy, item.system or study.settings.system) if part)
+    messages = conversation(item.model_copy(update={"system": system or None}), None)
+    return chat.prompt(messages, item.tools)
 
 
 def taught_texts(study: Study) -> dict[str, str]:

@@ -15,8 +15,8 @@ from ..evals import Item, find_exam, read_items
 from ..models import PRICES, full_name, is_api
 from ..policy import Policy, read_policy
 from ..text import fingerprint, read_text
+from .arm_setting import FOLDER_NAME
 from .folder import write_text
-from .study_file import FOLDER_NAME
 
 WHOLE, RULES = "policy_in_prompt", "rules_in_prompt"
 # What stands in the place of the whys, in the order in which the whole policy is set against it.

@@ -22,7 +22,8 @@ from .noise import noise_record, numbered, read_answers
 from .plan import Unit, plan_units, study_stamp
 from .register import entries_of, frozen_facts, registration_state
 from .stage_curves import all_stage_curves
-from .study_file import CompetenceSetting, Study
+from .study_file import Study
+from .study_settings import CompetenceSetting
 
 Answers = Mapping[tuple[str, int | None], Sequence[Answer]]
 Read = Mapping[tuple[str, int | None, str], Score]
@@ -293,7 +294,14 @@ def training_record(job: Job, unit: Unit) -> dict[str, Any]:
         **{spent: sum(record[spent] for record in records) for spent in ("updates", "tokens", "trained_tokens")},
         "first_loss": records[-1]["losses"][0],
         "last_loss": records[-1]["losses"][-1],
+        **({"rewards": rewards} if (rewards := [reward_record(one) for one in records if "rewards" in one]) else {}),
     }
+
+
+def reward_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stage that rewards answers came to."""
+    rewards = record["rewards"]
+    return {"stage": record["stage"]["name"], "first": rewards[0], "last": rewards[-1], "unread": record["unread"]}
 
 
 def canary_record(job: Job, unit: Unit) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ..models import (
     ChatFormat,
     ModelSource,
     Purse,
+    check_four_bit,
     choose_device,
     choose_dtype,
     find_model,
@@ -90,6 +91,8 @@ def run_study(
     units = plan_units(study, arms, seeds, quick=quick)
     check_reporters(study.settings.train.report_to, f"{study.path}, field 'train.report_to'")
     job = replace(prepare_job(study, runs, say), asking=asking, purse=purse or Purse())
+    if study.settings.train.quantize and any(unit.trained for unit in units):
+        check_four_bit(job.environment["device"])
     with locked(job.run, say) as lock:
         sweep(job.run)
         write_start(job, quick)

@@ -9,7 +9,8 @@ from ..stats import interval
 from .arm_setting import ArmSetting
 from .curves import Observe, Record, by_seed, measured, measures, scores_of, untrained
 from .stages import Lessons
-from .study_file import ContrastSetting, Study
+from .study_file import Study
+from .study_settings import ContrastSetting
 
 
 def all_stage_curves(study: Study, observe: Observe, lessons: Mapping[str, Sequence[Lessons]]) -> list[Record]:

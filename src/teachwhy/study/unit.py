@@ -19,10 +19,11 @@ from ..models import (
     ApiModel,
     LanguageModel,
     Reply,
-    attach_new,
+    load_for_training,
     load_model,
+    load_trained,
     load_weights,
-    load_with_adapter,
+    save_trained,
 )
 from ..models.load import model_context
 from ..text import fingerprint
@@ -39,6 +40,7 @@ from .stages import Stage, Teaching
 
 Tell = Callable[[str, int, int, str], None]
 TOO_LONG = "the conversation no longer fits the model's context"
+WEIGHTS = {".safetensors", ".json"}  # what a record vouches for
 PLAIN = ExamFormat(reasons=False, place="first", reason_marker="", action_marker="")  # how a judge writes
 
 
@@ -82,11 +84,10 @@ class Worker:
         if self.model is None:
             settings = self.job.study.settings
             environment = self.job.environment
-            self.model = load_model(
-                self.job.source, device=environment["device"], dtype=environment["dtype"], for_training=True
-            )
             train = settings.train
-            self.network = self.attach(self.model, seed=0)
+            self.model, self.network = load_for_training(
+                self.job.source, train.trainable, device=environment["device"], dtype=environment["dtype"]
+            )
             self.trunk = Trunk(self.network, train.layers, self.job.trunk_folder) if train.layers else None
             self.loss = weighted_loss
             if environment["compile"]:
@@ -95,22 +96,18 @@ class Worker:
                 self.loss = compile_training(self.network, self.loss)
         return self.model, self.network
 
-    def attach(self, model: LanguageModel, seed: int) -> Any:
-        train = self.job.study.settings.train
-        return attach_new(
-            model, rank=train.rank, alpha=train.alpha, targets=train.targets, seed=seed, layers=train.layers
-        )
-
     def step_zero(self, seed: int) -> Path:
-        """The folder of the adapter every arm of this seed starts from; made the first time."""
-        folder = self.job.run / "train" / "step0" / f"seed-{seed}"
+        """The folder of what every arm of this seed starts from: an adapter, made the first time, or the base model."""
         train = self.job.study.settings.train
+        if train.adapter == "none":
+            return Path(self.job.source.folder)
+        folder = self.job.run / "train" / "step0" / f"seed-{seed}"
         shape = [train.rank, train.alpha, train.targets, train.layers]
         stamp = fingerprint(["step0", self.job.source.fingerprint, shape, seed])
         with locked(folder.parent, say=lambda text: None):  # two workers may want it at once
             if not (stamp_fits(folder / "step0.json", stamp) and whole(folder / "step0.json")):
                 fresh = load_model(self.job.source, device="cpu", dtype=self.job.environment["dtype"])
-                network = self.attach(fresh, seed)
+                network = train.trainable.attach(fresh, seed)
                 save_folder(folder, network.save_pretrained, "step0.json", {"stamp": stamp, "seed": seed})
         return folder
 
@@ -154,11 +151,12 @@ class Worker:
             "environment": dict(job.environment),
             "versions": versions(),
         }
+        save = partial(save_trained, model, network)
 
         def save_midway(point: Unit, losses: Sequence[float]) -> None:
             midway = checkpoint_stamp(stamp, point.arm.point[1])
             record = {"stamp": midway, **about, "updates": len(losses), "losses": list(losses)}
-            save_folder(point.train_folder(job.run), network.save_pretrained, "train.json", record)
+            save_folder(point.train_folder(job.run), save, "train.json", record)
 
         points = [point for point in job.checkpoints(unit) if point.arm.point[0] == stage.name and point != end]
         keep = {max(1, lessons.updates * point.arm.point[1] // 100): partial(save_midway, point) for point in points}
@@ -173,12 +171,12 @@ class Worker:
                 trunk=self.trunk,
                 loss=self.loss,
                 reporting=self.reporting(unit, stage),
-                progress=lambda update, updates, loss: tell(phase, update, updates, f"loss {loss:.2f}"),
+                progress=lambda update, updates, value: tell(phase, update, updates, f"{stage.watched} {value:.2f}"),
                 keep=keep,
             )
         )
         record = {"stamp": stamp, **about, **asdict(taught)}
-        save_folder(end.train_folder(job.run), network.save_pretrained, "train.json", record)
+        save_folder(end.train_folder(job.run), save, "train.json", record)
 
     def reporting(self, unit: Unit, stage: Stage) -> Reporting | None:
         """Where this training reports to, in the run folder but apart from the adapter, which is moved as a whole."""
@@ -197,7 +195,7 @@ class Worker:
             model = self.model_behind_api()
         elif unit.trained:
             probe = next(iter(job.prepared.prompts[unit.arm.name].values())) + job.study.examples[0].action
-            model, found = load_with_adapter(
+            model, found = load_trained(
                 job.source,
                 unit.train_folder(job.run),
                 device=environment["device"],
@@ -386,14 +384,15 @@ def take_over(taught: Path, folder: Path, arm: ArmSetting) -> None:
 
 
 def save_folder(folder: Path, save: Callable[[str], Any], record_name: str, record: dict[str, Any]) -> None:
-    """Write a whole adapter folder under a temporary name and rename it; an old one is replaced."""
+    """Write a whole folder of weights under a temporary name and rename it; an old one is replaced."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         save(str(temporary))
         flush(temporary.iterdir())
-        write_json(temporary / record_name, record | {"files": content_hashes(temporary.glob("adapter_*"))})
+        written = [file for file in temporary.iterdir() if file.suffix in WEIGHTS]
+        write_json(temporary / record_name, record | {"files": content_hashes(written)})
         if folder.exists():
             shutil.rmtree(folder)
         temporary.rename(folder)

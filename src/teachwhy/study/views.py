@@ -12,12 +12,14 @@ from ..errors import InputError, unknown_name
 from ..models import load_chat
 from ..policy import Finding, check_policy
 from ..train.reporters import check_reporters
+from .arm_setting import ArmSetting
+from .cost import cost_lines, cost_of, find_device, read_size, works_of
 from .plan import plan_units
 from .power import power_lines
 from .prepare import rows_of
-from .run import Say, count_workers, find_named, prepare_job, prepare_study
+from .run import Say, chat_of, count_workers, find_named, prepare_job, prepare_study
 from .speed import measure_speed, training_size, unit_minutes
-from .study_file import read_study, study_path
+from .study_file import Study, read_study, study_path
 
 
 def plan_study(
@@ -66,6 +68,28 @@ def plan_study(
     return "\n".join([*lines, "", *power])
 
 
+def plan_cost(
+    path: Path,
+    parameters: Sequence[str],
+    *,
+    on: str,
+    dollars: float | None,
+    quick: bool = False,
+    model: str | None = None,
+    arms: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    runs: Path,
+    say: Say,
+) -> str:
+    """What the whole study would cost on a kind of device with models of these sizes, whatever of it is done here."""
+    sizes, device = [read_size(size) for size in parameters], find_device(on)
+    study = read_study(path, model=model, quick=quick)
+    job = prepare_job(study, runs, say)
+    works = works_of(job, plan_units(study, arms, seeds, quick=quick), chat_of(job.source)[0])
+    full = study.settings.train.adapter == "none"
+    return "\n".join(cost_lines([cost_of(works, size, device, full=full) for size in sizes], device, dollars))
+
+
 def study_status(path: Path, *, quick: bool = False, model: str | None, runs: Path, say: Say) -> str:
     """One line a unit, and whether a run is at work."""
     job = prepare_job(read_study(path, model=model, quick=quick), runs, say)
@@ -94,17 +118,35 @@ def at_work(run: Path) -> bool:
         return False
 
 
-def show_row(path: Path, *, arm: str, row: int, model: str | None, say: Say) -> tuple[Segment, ...]:
-    """The segments of one training row, counted from 1."""
+def show_row(
+    path: Path, *, arm: str, row: int, stage: str | None = None, model: str | None, say: Say
+) -> tuple[Segment, ...]:
+    """The segments of one training row, counted from 1. stage: of this one, where the study has stages."""
     study = read_study(path, model=model)
     setting = study.arm(arm)
     if not find_arm(setting.arm).trained:
         trained = [other.name for other in study.arms if find_arm(other.arm).trained]
         raise unknown_name("trained arm", arm, trained)
+    if stage:
+        return shown_of_stage(study, setting, stage, row, say)
     rows = rows_of(study, load_chat(find_named(study, study.settings.model, say)), setting)
     if row > len(rows):
         raise InputError(f"There is no row {row}; the arm {arm!r} has {len(rows)}.", remedy="Rows count from 1.")
     return rows[row - 1].segments
+
+
+def shown_of_stage(study: Study, setting: ArmSetting, stage: str, row: int, say: Say) -> tuple[Segment, ...]:
+    """A row of a stage; what has no segments, such as a pair of responses, is shown field by field."""
+    names = [one.name for one in study.stages(setting)]
+    if stage not in names:
+        raise unknown_name(f"stage of the arm {setting.name!r}", stage, names)
+    rows = prepare_study(study, say)[2].lessons[setting.whole][names.index(stage)].written
+    if row > len(rows):
+        raise InputError(f"There is no row {row}; the stage {stage!r} has {len(rows)}.", remedy="Rows count from 1.")
+    written = rows[row - 1]
+    if "segments" in written:
+        return tuple(Segment(**segment) for segment in written["segments"])
+    return tuple(Segment(name, str(value), name in ("chosen", "rejected")) for name, value in written.items())
 
 
 def check_anything(path: Path, *, say: Say) -> list[Finding]:

@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
+from ..models.layers import decoder_layers
+
 
 def compiler_found() -> bool:
     """Whether torch's CPU backend finds a C++ compiler and Python's headers."""
@@ -34,12 +36,3 @@ def compile_layers(network: Any) -> int:
     for layer in layers:
         layer.compile(dynamic=True)
     return len(layers)
-
-
-def decoder_layers(network: Any) -> list[Any]:
-    """The modules of the longest module list whose members are all of one class: the decoder's layers."""
-    import torch
-
-    lists = [module for module in network.modules() if isinstance(module, torch.nn.ModuleList)]
-    uniform = [list(found) for found in lists if len({type(member) for member in found}) == 1]
-    return max(uniform, key=len, default=[])

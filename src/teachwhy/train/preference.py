@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import PeftModel
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, set_seed
 from trl import DPOConfig, DPOTrainer
 
-from ..errors import ModelError
+from .over_trl import Unannounced, left_as_it_was, refuse_adapted_head, take_out_reference
 from .pairs import PairRow
 from .reporters import SILENT, Reporting
-from .settings import TrainSettings
-from .supervised import FixedBatches, Keep, Report, Trained
-
-REFERENCE = "ref"  # what TRL names its copy of an adapter
-SPECIAL_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id")
+from .settings import TrainSettings, split_batch
+from .supervised import FixedBatches, Keep, Report, Trained, on_cpu
 
 
-class PairTrainer(DPOTrainer):
+class PairTrainer(Unannounced, DPOTrainer):
     """TRL's DPOTrainer with pairs that are tokens already and planned batches.
 
     The reference is the network as it is handed over, with what it was taught before; where that stands in an adapter,
@@ -35,10 +30,9 @@ class PairTrainer(DPOTrainer):
     out again.
     """
 
-    _tag_names: list[str] = []  # noqa: RUF012  TRL would name itself in the card of every adapter saved later
-
-    def __init__(self, *args: Any, batches: Sequence[Sequence[int]], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, batches: Sequence[Sequence[int]], micro: int | None, **kwargs: Any) -> None:
         self.batches = batches
+        self.micro = micro
         self.losses: list[float] = []
         super().__init__(*args, **kwargs)
         take_out_reference(self.model)
@@ -47,21 +41,18 @@ class PairTrainer(DPOTrainer):
         """Its rows are tokens."""
         return dataset
 
-    def _send_telemetry(self) -> None:
-        """Nobody is told."""
-
     def _precompute_ref_logps(self, dataset: Any, *args: Any) -> Any:
         """The pairs with log-probabilities (nats) of both sides under the reference; nan where no batch visits a pair.
 
-        They are computed in the very batches in which pairs are trained first, so that both round alike and training
-        begins at a ratio of one. TRL would write them to a file.
+        They are computed in the very micro batches in which pairs are trained first, so that both round alike and
+        training begins at a ratio of one. TRL would write them to a file.
         """
         found: dict[int, tuple[float, float]] = {}
-        for batch in self.batches:
-            if any(index not in found for index in batch):
-                inputs = self._prepare_inputs(self.data_collator([dataset[index] for index in batch]))
+        for part in [part for batch in self.batches for part in split_batch(batch, self.micro)]:
+            if any(index not in found for index in part):
+                inputs = self._prepare_inputs(self.data_collator([dataset[index] for index in part]))
                 sides = torch.stack(self.compute_ref_log_probs(self.model, inputs), dim=1).tolist()
-                found |= {index: both for index, both in zip(batch, sides, strict=True) if index not in found}
+                found |= {index: both for index, both in zip(part, sides, strict=True) if index not in found}
         unread = (float("nan"), float("nan"))
         for side, name in enumerate(("ref_chosen_logps", "ref_rejected_logps")):
             dataset = dataset.add_column(name, [found.get(index, unread)[side] for index in range(len(dataset))])
@@ -70,51 +61,36 @@ class PairTrainer(DPOTrainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         pairs: Any = self.train_dataset
         batches: Any = FixedBatches(self.batches, self.args.train_batch_size)
-        loader: DataLoader[Any] = DataLoader(pairs, batch_sampler=batches, collate_fn=self.data_collator)
-        prepared: DataLoader[Any] = self.accelerator.prepare(loader)
-        return prepared
+        return DataLoader(pairs, batch_sampler=batches, collate_fn=MicroPairs(self.data_collator, self.micro))
 
-    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-        found = super().compute_loss(*args, **kwargs)
-        loss = found[0] if isinstance(found, tuple) else found
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """The gradient of one update, and its loss. inputs: its micro batches."""
+        losses = []
+        for part in inputs:
+            losses.append(super().training_step(model, part))
+        loss = torch.stack(losses).sum()
         self.losses.append(loss.item())
-        return found
+        return loss
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        share = inputs.pop("share")
+        return super().compute_loss(model, inputs) * share
 
 
-@contextmanager
-def left_as_it_was(network: Any) -> Iterator[None]:
-    """TRL changes more than the weights: what is trained or saved after this must find nothing of that.
+@dataclass(frozen=True)
+class MicroPairs:
+    """The pairs of one update to its micro batches, each collated, with its `share` of the pairs of the update.
 
-    It gives the model a forward of its own, a second adapter, and the special tokens of the tokenizer.
+    Where several processes train together each computes all of them: TRL gathers figures pair by pair and so asks for
+    as many from every process, which a batch that is shared out does not give.
     """
-    model = network.get_base_model() if isinstance(network, PeftModel) else network
-    forward = vars(model).get("forward")
-    configs = (model.config.get_text_config(), model.generation_config)
-    held = [(config, name, getattr(config, name)) for config in configs for name in SPECIAL_TOKENS]
-    try:
-        yield
-    finally:
-        vars(model).pop("forward", None)
-        if forward is not None:
-            model.forward = forward
-        for config, name, token in held:
-            setattr(config, name, token)
-        take_out_reference(network)
 
+    collate: Any
+    micro: int | None
 
-def take_out_reference(network: Any) -> None:
-    if isinstance(network, PeftModel) and REFERENCE in network.peft_config:
-        network.delete_adapter(REFERENCE)
-
-
-def refuse_adapted_head(network: Any) -> None:
-    """TRL reads the weights of the output head past its adapter, which would never be trained."""
-    if isinstance(network.get_output_embeddings(), BaseTunerLayer):
-        raise ModelError(
-            "A stage of preferences cannot train an adapter on the output head.",
-            where="`train.targets` in the study file",
-            remedy="Take the output head out, or write `all-linear`, which leaves it out.",
-        )
+    def __call__(self, members: Sequence[Any]) -> list[dict[str, Any]]:
+        parts = [[members[place] for place in part] for part in split_batch(range(len(members)), self.micro)]
+        return [self.collate(part) | {"share": torch.tensor(len(part) / len(members))} for part in parts]
 
 
 def train_preferences(
@@ -166,7 +142,7 @@ def train_preferences(
         disable_tqdm=True,
         remove_unused_columns=False,
         seed=seed,
-        use_cpu=next(network.parameters()).device.type == "cpu",
+        use_cpu=on_cpu(network),
     )
     started = time.perf_counter()
     report = Report(progress, keep)
@@ -179,6 +155,7 @@ def train_preferences(
             processing_class=tokenizer,
             callbacks=[report],
             batches=batches,
+            micro=settings.micro_batch,
         )
         trainer.remove_callback(PrinterCallback)
         report.losses = trainer.losses
@@ -194,6 +171,7 @@ def train_preferences(
         tokens=sum(row.length for row in visited),
         trained_tokens=sum(row.trained for row in visited),
         seconds=time.perf_counter() - started,
+        processes=trainer.accelerator.num_processes,
     )
 
 

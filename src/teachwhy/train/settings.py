@@ -6,16 +6,25 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ..models import Trainable
+
+# Fields that came after the first adapters, with what they were before: left out of stamps while they say nothing else.
+LATER = {"micro_batch": None, "adapter": "lora", "quantize": None}
+OF_ADAPTERS = {"rank", "alpha", "targets"}
 
 
 class TrainSettings(BaseModel):
-    """LoRA supervised fine-tuning. Every arm and seed of a study is trained with the same settings."""
+    """Fine-tuning of a LoRA adapter or of a model's own weights; the same for every arm and seed of a study."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: float = Field(3, gt=0, description="Passes over the rows; a part of one is allowed.")
     batch: int = Field(16, gt=0, description="Rows in one optimizer update.")
+    micro_batch: int | None = Field(
+        None, gt=0, description="Rows that are computed at once, and their gradients added up; null: the whole batch."
+    )
     learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate of AdamW.")
     warmup: float = Field(0.1, ge=0, le=1, description="Share of updates over which the rate rises from 0.")
     schedule: str = Field("linear", pattern="^(linear|cosine|constant_with_warmup)$", description="How the rate falls.")
@@ -24,11 +33,19 @@ class TrainSettings(BaseModel):
     )
     weight_decay: float = Field(0.0, ge=0)
     clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    adapter: str = Field(
+        "lora",
+        pattern="^(lora|none)$",
+        description="What is trained: a LoRA adapter, or (none) the model's own weights, which take far lower rates.",
+    )
     rank: int = Field(16, gt=0, description="Rank of the LoRA adapter.")
     alpha: int = Field(32, gt=0, description="Scale of the adapter: its output is multiplied by alpha / rank.")
     targets: str | list[str] = Field("all-linear", description="Linear layers that get an adapter.")
     layers: int | None = Field(
-        None, gt=0, description="Adapter on this many last decoder layers only, which is much faster; null: on all."
+        None, gt=0, description="Train this many last decoder layers only, which is much faster; null: all."
+    )
+    quantize: str | None = Field(
+        None, pattern="^4bit$", description="Keep the base model in 4 bits below the adapter (QLoRA), on CUDA only."
     )
     action_share: float | None = Field(
         None,
@@ -41,9 +58,22 @@ class TrainSettings(BaseModel):
         default_factory=list, description="Where the loss is reported too, by names that transformers knows."
     )
 
+    @model_validator(mode="after")
+    def quantize_below_an_adapter(self) -> TrainSettings:
+        if self.quantize and self.adapter == "none":
+            raise ValueError("weights in 4 bits cannot be trained themselves, so `quantize` needs `adapter: lora`")
+        return self
+
+    @property
+    def trainable(self) -> Trainable:
+        lora, four_bit = self.adapter == "lora", self.quantize == "4bit"
+        return Trainable(lora, self.rank, self.alpha, self.targets, self.layers, four_bit)
+
     def recipe(self) -> dict[str, Any]:
-        """What an adapter depends on: everything but where the loss is reported."""
-        return self.model_dump(mode="json", exclude={"report_to"})
+        """What is trained depends on this: everything but where the loss is reported, and what has no part in it."""
+        out = {"report_to"} | (OF_ADAPTERS if self.adapter == "none" else set())
+        fields = self.model_dump(mode="json", exclude=out)
+        return {name: value for name, value in fields.items() if name not in LATER or value != LATER[name]}
 
 
 def count_updates(rows: int, *, batch: int, epochs: float) -> int:
@@ -69,3 +99,15 @@ def plan_batches(lengths: Sequence[int], *, batch: int, updates: int, seed: int)
         rng.shuffle(epoch)
         planned += epoch
     return planned[:updates]
+
+
+def split_batch(batch: Sequence[int], micro: int | None, *, process: int = 0, processes: int = 1) -> list[list[int]]:
+    """The micro batches of one update that one of several processes takes, at most `micro` rows each.
+
+    All processes have equally many, since they wait for each other; those that one lacks rows for are empty. Rows are
+    dealt in turn, so that neighbours, which are of like length, are computed at the same time.
+    """
+    most = -(-len(batch) // processes)
+    size = min(micro or most, most)
+    own = list(batch[process::processes])
+    return [own[start : start + size] for start in range(0, most, size)]

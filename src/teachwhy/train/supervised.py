@@ -5,20 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from .reporters import SILENT, Reporting
-from .settings import TrainSettings
+from .settings import TrainSettings, split_batch
 from .tokens import TokenRow
 from .trunk import Trunk
 
@@ -27,17 +28,21 @@ IGNORED = -100  # what cross_entropy passes over
 
 @dataclass(frozen=True)
 class Trained:
-    """What one training came to. losses: of every update, in nats per trained token. seconds: wall time."""
+    """What one training came to. losses: of every update, in nats per trained token. seconds: wall time.
+
+    processes: how many trained it together.
+    """
 
     losses: list[float]
     updates: int
     tokens: int
     trained_tokens: int
     seconds: float
+    processes: int = 1
 
 
 Member = tuple[TokenRow, torch.Tensor | None]
-Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+Loss = Callable[..., torch.Tensor]  # of the arguments of `weighted_loss`
 # Update -> what is called after it with the losses so far, to save the network as it then stands.
 Keep = Mapping[int, Callable[[Sequence[float]], None]]
 
@@ -97,30 +102,84 @@ class Collate:
         return batch | ({"inputs_embeds": pad_sequence(hidden, batch_first=True)} if hidden else {})
 
 
-def weighted_loss(logits: torch.Tensor, targets: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
-    """Weighted mean cross-entropy, in nats. logits: shape (rows, columns, vocabulary); the others (rows, columns)."""
+@dataclass(frozen=True)
+class MicroBatches:
+    """The rows of one update to the micro batches that this process takes of them, each collated.
+
+    Where there are several, each holds `whole`: what all weights of the update come to, by which its loss is divided.
+    Gradients are averaged over processes, so every process has its part of that alone.
+    """
+
+    collate: Callable[[Sequence[Member]], dict[str, torch.Tensor]]
+    micro: int | None
+    process: int
+    processes: int
+
+    def __call__(self, members: Sequence[Member]) -> list[dict[str, torch.Tensor]]:
+        parts = split_batch(range(len(members)), self.micro, process=self.process, processes=self.processes)
+        if len(parts) == self.processes == 1:
+            return [self.collate(members)]
+        whole = torch.tensor(sum(sum(row.weights[1:]) for row, _ in members) / self.processes)
+        nothing = [silent(min(members, key=lambda member: len(member[0].ids)))]
+        found = [[members[place] for place in part] or nothing for part in parts]
+        return [self.collate(part) | {"whole": whole} for part in found]
+
+
+def silent(member: Member) -> Member:
+    """The same row, counting nothing: what a process computes that has no row, while others do."""
+    row, hidden = member
+    return replace(row, weights=(0.0,) * len(row.weights)), hidden
+
+
+def weighted_loss(
+    logits: torch.Tensor, targets: torch.Tensor, shares: torch.Tensor, whole: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Weighted mean cross-entropy, in nats. logits: shape (rows, columns, vocabulary); the others (rows, columns).
+
+    whole: what the sum is divided by, where these rows are a part of an update; None: their own weights.
+    """
     each = cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none", ignore_index=IGNORED)
-    return (each * shares.flatten()).sum() / shares.sum()
+    return (each * shares.flatten()).sum() / (shares.sum() if whole is None else whole)
 
 
 class SegmentTrainer(Trainer):
     """transformers' Trainer with planned batches, and the output head computed only where a token is trained.
 
-    The loss is the weighted mean cross-entropy (nats) of a batch; with equal weights, that of plain TRL.
+    The loss is the weighted mean cross-entropy (nats) of a batch; with equal weights, that of plain TRL. An update is
+    one step of the Trainer, whatever the number of its micro batches and of processes: the Trainer's own accumulation
+    takes equally many of each update, and the last batch of an epoch may be smaller.
     """
 
-    def __init__(self, *args: Any, batches: Sequence[Sequence[int]], loss: Loss = weighted_loss, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        batches: Sequence[Sequence[int]],
+        micro: int | None = None,
+        loss: Loss = weighted_loss,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.batches = batches
+        self.micro = micro
         self.losses: list[float] = []
         self.loss = loss
 
     def get_train_dataloader(self) -> DataLoader[Member]:
         rows: Any = self.train_dataset
         batches: Any = FixedBatches(self.batches, self.args.train_batch_size)
-        loader: DataLoader[Member] = DataLoader(rows, batch_sampler=batches, collate_fn=self.data_collator)
-        prepared: DataLoader[Member] = self.accelerator.prepare(loader)
-        return prepared
+        accelerator = self.accelerator
+        collate: Any = self.data_collator
+        parts = MicroBatches(collate, self.micro, accelerator.process_index, accelerator.num_processes)
+        return DataLoader(rows, batch_sampler=batches, collate_fn=parts)
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """The gradient of one update, and its loss. inputs: its micro batches."""
+        losses = []
+        for part in inputs:
+            losses.append(super().training_step(model, part))
+        loss = torch.stack(losses).sum()
+        self.losses.append(self.accelerator.reduce(loss, "mean").item())
+        return loss
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -136,8 +195,7 @@ class SegmentTrainer(Trainer):
         )
         shares = weights[:, columns]
         targets = inputs["ids"][:, 1:][:, columns].masked_fill(shares == 0, IGNORED)
-        loss = self.loss(outputs.logits, targets, shares)
-        self.losses.append(loss.item())
+        loss = self.loss(outputs.logits, targets, shares, inputs.get("whole"))
         return (loss, outputs) if return_outputs else loss
 
 
@@ -200,7 +258,7 @@ def train_adapter(
         disable_tqdm=True,
         remove_unused_columns=False,
         seed=seed,
-        use_cpu=next(network.parameters()).device.type == "cpu",
+        use_cpu=on_cpu(network),
     )
     started = time.perf_counter()
     report = Report(progress, {update: partial(in_whole, trunk, kept) for update, kept in keep.items()})
@@ -211,6 +269,7 @@ def train_adapter(
         data_collator=Collate(pad_token),
         callbacks=[report],
         batches=batches,
+        micro=settings.micro_batch,
         loss=loss,
     )
     trainer.remove_callback(PrinterCallback)
@@ -228,4 +287,12 @@ def train_adapter(
         tokens=sum(len(row.ids) for row in visited),
         trained_tokens=sum(row.trained for row in visited),
         seconds=time.perf_counter() - started,
+        processes=trainer.accelerator.num_processes,
     )
+
+
+def on_cpu(network: Any) -> bool:
+    """Where a network is trained: where it lies, but for one that accelerate will spread over the processes' GPUs."""
+    if torch.distributed.is_initialized():
+        return bool(PartialState().device.type == "cpu")
+    return bool(next(network.parameters()).device.type == "cpu")

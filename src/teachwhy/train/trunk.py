@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
+from ..models.layers import decoder_layers
 from ..text import fingerprint
-from .compiled import decoder_layers
 from .tokens import TokenRow
 
 if TYPE_CHECKING:

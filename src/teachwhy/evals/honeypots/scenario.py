@@ -294,7 +294,9 @@ class ScenarioSettings(Strict):
     """What a study file says of them."""
 
     files: list[str] = Field(
-        [BUNDLED], min_length=1, description="Scenario files; `bundled`: those that come with this."
+        [BUNDLED],
+        min_length=1,
+        description="Scenario files; `bundled`: those that come with this; `bundled:FAMILY`: one of them.",
     )
     near: list[str] = Field(
         default_factory=list, description="Families that the lessons are about; all others are far."
@@ -304,7 +306,7 @@ class ScenarioSettings(Strict):
 
 def read_scenarios(chosen: ScenarioSettings, folder: Path) -> Scenarios:
     """All scenarios that a study names. Errors: a file that does not fit, two of one family, an unknown near family."""
-    paths = [path for name in chosen.files for path in (bundled_files() if name == BUNDLED else [folder / name])]
+    paths = [path for name in chosen.files for path in scenario_files(name, folder)]
     found: dict[str, Path] = {}
     families = []
     for path in paths:
@@ -321,6 +323,17 @@ def read_scenarios(chosen: ScenarioSettings, folder: Path) -> Scenarios:
         if name not in found:
             raise unknown_name("scenario family", name, found, where="field 'scenarios.near'")
     return Scenarios(tuple(families), tuple(chosen.near), chosen.settings)
+
+
+def scenario_files(name: str, folder: Path) -> list[Path]:
+    """The files that one name in a study stands for."""
+    kind, _, family = name.partition(":")
+    if kind != BUNDLED:
+        return [folder / name]
+    known = {path.stem: path for path in bundled_files()}
+    if family and family not in known:
+        raise unknown_name("scenario family that comes with this", family, known, where="field 'scenarios.files'")
+    return [known[family]] if family else list(known.values())
 
 
 def bundled_files() -> list[Path]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ...data import find_arm
-from ...errors import InputError, unknown_name
+from ...errors import InputError, listed, unknown_name
+from ...evals import Material
 from ..arm_setting import ArmSetting
 from .stage import Stage
 
@@ -53,4 +55,20 @@ def check_stages(stages: Sequence[Stage], arms: Sequence[ArmSetting], where: str
                 f"The arm {setting.name!r} goes through a stage twice.",
                 where=place,
                 remedy="Write a second stage of the same content under a name of its own.",
+            )
+
+
+def check_families(
+    stages: Sequence[Stage], materials: Mapping[str, Sequence[Any]], examined: Material, where: str
+) -> None:
+    """Refuse a stage that trains on families that are examined."""
+    tested = {case.family for case in (*examined.items, *examined.prompts)}
+    tested |= {scenario.family for scenario in (examined.scenarios.families if examined.scenarios else ())}
+    for stage in stages:
+        shared = sorted(stage.families(materials[stage.name]) & tested)
+        if shared:
+            raise InputError(
+                f"The stage {stage.name!r} trains on families that are examined too: {listed(shared)}.",
+                where=f"{where}, field 'stages'; stage {stage.name!r}",
+                remedy="Take them out of the stage, or out of what the study examines.",
             )

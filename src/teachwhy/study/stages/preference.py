@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,7 @@ class PreferenceStage(Stage):
     kind: Literal["preference"]
     files: list[str] = Field(min_length=1, description="Files of pairs (JSONL), from the study's folder.")
     beta: float = Field(0.1, gt=0, description="How dear it is to leave what the stage began with.")
+    in_parts: ClassVar[bool] = True
 
     def read(self, folder: Path) -> Sequence[Pair]:
         return read_pairs([folder / name for name in self.files])

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 from pydantic import Field, model_validator
 
 from ...data import Example, Writing
-from ...errors import CheckError
+from ...errors import CheckError, InputError
+from ...evals import ExamFormat, Item
 from ...models import ChatFormat, LanguageModel
 from ...text import fingerprint
 from ...train.reporters import Reporting
@@ -72,9 +73,9 @@ class Lessons:
 class Making:
     """What a stage makes an arm's lessons of.
 
-    material: what `read` gave. examples: those that the arm reads. writing: how its rows are written down. own: the
-    lessons of its own rows in the study's recipe. counted: how many rows its updates are counted by. earlier: the
-    lessons of the stages before this one.
+    material: what `read` gave. examples: those that the arm reads. writing: how its rows are written down. format: how
+    its answers are. asked: an item to the prompt that the arm is examined with. own: the lessons of its own rows in the
+    study's recipe. counted: how many rows its updates are counted by. earlier: the lessons of the stages before it.
     """
 
     arm: ArmSetting
@@ -83,6 +84,8 @@ class Making:
     chat: ChatFormat
     context: int
     writing: Writing
+    format: ExamFormat
+    asked: Callable[[Item], str]
     own: Lessons
     counted: int
     earlier: Sequence[Lessons]
@@ -118,6 +121,8 @@ class Stage(Strict):
         0, ge=0, le=20, description="Sit the exams at so many evenly spaced points of this stage, its end the last."
     )
     summary: ClassVar[str] = ""
+    watched: ClassVar[str] = "loss"  # what `progress` is told of every update
+    in_parts: ClassVar[bool] = False  # whether an update can be computed in micro batches and by several processes
 
     @model_validator(mode="before")
     @classmethod
@@ -131,7 +136,13 @@ class Stage(Strict):
         return self
 
     def settings(self, usual: TrainSettings) -> TrainSettings:
-        """The recipe of this stage. usual: the study's."""
+        """The recipe of this stage. usual: the study's. Errors (InputError): micro batches where there are none."""
+        if usual.micro_batch and not self.in_parts:
+            raise InputError(
+                f"A stage of the kind {self.kind!r} computes each batch at once.",
+                where=f"stage {self.name!r}, with `train.micro_batch`",
+                remedy="Take `micro_batch` out, and give this stage a smaller `batch` in its own `train`.",
+            )
         return TrainSettings.model_validate(usual.model_dump() | self.train)
 
     def record(self) -> dict[str, Any]:
@@ -145,6 +156,10 @@ class Stage(Strict):
     def taught(self, material: Sequence[Any]) -> dict[str, str]:
         """The situations and texts of its material by name, which must not overlap with what is examined."""
         return {}
+
+    def families(self, material: Sequence[Any]) -> set[str]:
+        """The families that its material is of, none of which may be examined."""
+        return set()
 
     def lessons(self, making: Making) -> Lessons:
         """What it teaches one arm. Errors (CheckError, InputError): an arm or material that it cannot teach."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,8 @@ REPLAY_SEED = 0
 
 class RowStage(Stage):
     """A stage whose lessons are plain token rows, trained by next-token loss on the tokens that count."""
+
+    in_parts: ClassVar[bool] = True
 
     replay: float = Field(
         0.0, ge=0, lt=1, description="Share of this stage's rows that are taken from the stages before it, mixed in."

@@ -1,0 +1,100 @@
+"""One unit trained by several processes: `accelerate launch ... -m teachwhy.study.several STUDY --arm why --seed 0`.
+
+`teachwhy run` finds it trained then, and sits its exams. Every process trains its share of each batch; the first writes
+to the run folder, the others to folders of their own that go with them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ..errors import InputError, TeachwhyError
+from .folder import locked, sweep
+from .job import Job
+from .plan import Unit, plan_units
+from .run import Say, prepare_job, write_start
+from .study_file import read_study
+from .unit import Worker
+from .worker import set_up_torch
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="teachwhy.study.several", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--arm", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    chosen = parser.parse_args(arguments)
+    try:
+        train_together(chosen.study, chosen.arm, chosen.seed, chosen.runs, print)
+    except TeachwhyError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+def train_together(path: Path, arm: str, seed: int, runs: Path, say: Say) -> None:
+    """Train one unit in all processes that accelerate launched; nothing to do where it is trained.
+
+    Errors (TeachwhyError): those of a run; an arm that is not trained; a study that compiles.
+    """
+    from accelerate import PartialState
+
+    study = read_study(path)
+    [unit] = plan_units(study, [arm], [seed])
+    job = prepare_job(study, runs, say)
+    check_together(job, unit)
+    if job.trained(unit):
+        say(f"{unit.name} is trained: {unit.train_folder(job.run)}")
+        return
+    processes = PartialState(cpu=job.environment["device"] == "cpu")
+    set_up_torch(max(1, job.threads // processes.num_processes))
+    with ExitStack() as stack:
+        if processes.is_main_process:
+            stack.enter_context(locked(job.run, say))
+            sweep(job.run)
+            write_start(job, quick=False)
+        else:
+            job = replace(job, run=Path(stack.enter_context(TemporaryDirectory())))
+        worker = Worker(job)
+        worker.prepare_network()
+        worker.trunk = None  # a network without its lower layers cannot be spread over processes
+
+        def tell(phase: str, done: int, total: int, note: str) -> None:
+            if processes.is_main_process:
+                say(f"{unit.name}: {phase} {done}/{total} {note}".rstrip())
+
+        worker.train(unit, tell)
+        processes.wait_for_everyone()
+    if processes.is_main_process:
+        say(f"{unit.name} was trained by {processes.num_processes} processes: {unit.train_folder(job.run)}")
+    processes.destroy_process_group()
+
+
+def check_together(job: Job, unit: Unit) -> None:
+    """Refuse what several processes cannot do."""
+    where = str(job.study.path)
+    if not unit.trained:
+        raise InputError(f"The arm {unit.arm.name!r} is not trained.", where=where, remedy="Name one that is.")
+    for stage in job.study.stages(unit.arm):
+        if not stage.in_parts:
+            raise InputError(
+                f"A stage of the kind {stage.kind!r} is taught by one process.",
+                where=f"{where}, stage {stage.name!r}",
+                remedy="Run the study as usual, or name an arm that goes through other stages.",
+            )
+    if job.environment["compile"]:
+        raise InputError(
+            "Several processes train a unit without torch.compile.",
+            where=f"{where}, field 'train.compile'",
+            remedy="Write `compile: false` there.",
+        )
+
+
+if __name__ == "__main__":
+    main()
