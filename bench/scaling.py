@@ -1,9 +1,9 @@
 """How a run scales: measured with one and two workers, and reckoned up to a thousand from what units and driver take.
 
-Run: python -m bench.scaling [--study STUDY --runs RUNS] [--units 2 4 8] [--out FILE]
+Run: python -m bench.scaling [--study STUDY] [--runs RUNS] [--units 2 4 8] [--keep] [--out FILE]
 
 Measured: the tiny study of the tests, by its number of units, on a Ray cluster of one and of two processors; what the
-driver takes for a unit that does nothing; and, of a finished run (STUDY in RUNS; without one the tiny study's), how
+driver takes for a unit that does nothing; and, of a finished run (STUDY in RUNS; swap without one), how
 long its units took and what preparing, looking and collecting take. Reckoned, by list scheduling in plan order: the
 time of a study of 1,000 units on 1 to 1,000 workers, and which part of it holds the rest up.
 """
@@ -132,6 +132,13 @@ def timed(action: Any) -> tuple[float, Any]:
     return time.perf_counter() - began, result
 
 
+def processor_seconds(action: Any) -> tuple[float, Any]:
+    """Of the driver's own work, which other work on the machine does not lengthen."""
+    began = time.process_time()
+    result = action()
+    return time.process_time() - began, result
+
+
 def idle(job: Any, task: Any) -> Iterator[dict[str, Any]]:
     """What a unit says that does nothing."""
     for done in range(MESSAGES):
@@ -189,18 +196,39 @@ def run_times(model: Path, folder: Path, counts: Sequence[int]) -> dict[int, dic
     return found
 
 
+def looked_at(job: Any, unit: Any) -> bool:
+    """As often as a run looks at a unit: is it damaged; is it done, before, after, and for log, page and results."""
+    return not job.damaged(unit) and all(job.done(unit) for _ in range(5))
+
+
+def part_of(job: Any, units: Sequence[Any], folder: Path) -> Any:
+    """The job with a run folder that has these units alone."""
+    for unit in units:
+        for there, here in (
+            (unit.evals_folder(job.run), unit.evals_folder(folder)),
+            (unit.train_folder(job.run), unit.train_folder(folder)),
+        ):
+            here.parent.mkdir(parents=True, exist_ok=True)
+            here.symlink_to(there)
+    (folder / "study.json").symlink_to(job.run / "study.json")
+    return replace(job, run=folder)
+
+
 def of_run(study: Path, runs: Path) -> tuple[list[Load], Costs, dict[str, Any]]:
     """What the units of a finished run took by their records, and what its driver takes now. Writes nothing."""
     from teachwhy.study import plan_units, prepare_job, read_study
     from teachwhy.study.folder import read_json
     from teachwhy.study.results import collect
 
-    prepare, job = timed(lambda: prepare_job(read_study(study), runs, lambda text: None))
-    units = [unit for unit in plan_units(job.study) if job.done(unit)]
-    if not units:
-        raise SystemExit(f"No unit of {study} is done in {runs}.")
-    looking, _ = timed(lambda: [job.done(unit) and not job.damaged(unit) for unit in units])
-    results, _ = timed(lambda: collect(job, {}))
+    prepare, job = processor_seconds(lambda: prepare_job(read_study(study), runs, lambda text: None))
+    looking, units = processor_seconds(lambda: [unit for unit in plan_units(job.study) if looked_at(job, unit)])
+    if len(units) < 2:
+        raise SystemExit(f"No two units of {study} are done in {runs}.")
+    half = units[: len(units) // 2]
+    with tempfile.TemporaryDirectory() as folder:
+        few, _ = processor_seconds(lambda: collect(part_of(job, half, Path(folder) / job.run.name), {}))
+    whole, _ = processor_seconds(lambda: collect(job, {}))
+    collected = max(0.0, (whole - few) / (len(units) - len(half)))
     loads, written = [], 0
     for unit in units:
         records = [read_json(unit.evals_folder(job.run) / f"{exam}.json") for exam in job.study.settings.exams]
@@ -215,7 +243,8 @@ def of_run(study: Path, runs: Path) -> tuple[list[Load], Costs, dict[str, Any]]:
         driver=looking / count,
         read=model / SHARED_BYTES_PER_SECOND,
         write=written / count / SHARED_BYTES_PER_SECOND,
-        collect=results / count,
+        collect=collected,
+        results=max(0.0, whole - collected * count),
     )
     about = {"units": count, "bytes_a_unit": written // count, "bytes_of_the_model": model}
     return loads, costs, about
@@ -231,60 +260,69 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def measure(chosen: argparse.Namespace, folder: Path) -> tuple[list[Load], Costs, dict[str, Any]]:
-    """Everything that is measured, in the order in which it is printed."""
+def of_tiny_study(folder: Path, counts: Sequence[int]) -> dict[str, Any]:
+    """Seconds of whole runs of the tiny study, and what of them is neither training nor exam; printed as it comes."""
     import tiny
 
-    from teachwhy.models import load_model
     from teachwhy.study import plan_units, prepare_job, read_study
 
-    def job_of(study: Path, runs: Path) -> Any:
-        return prepare_job(read_study(study), runs, lambda text: None)
-
     print("measured, the tiny study on a Ray cluster:", flush=True)
-    times = run_times(tiny.build_tiny_model(folder / "model"), folder, chosen.units)
-    least, most = min(chosen.units), max(chosen.units)
+    times = run_times(tiny.build_tiny_model(folder / "model"), folder, counts)
+    least, most = min(counts), max(counts)
     a_unit = (times[1][most] - times[1][least]) / (most - least)
-    tiny_run = (folder / f"1-{most}" / "study.yaml", folder / f"1-{most}-runs")
-    loads, costs, about = of_run(*tiny_run)
-    start = max(0.0, a_unit - sum(load.seconds for load in loads) / len(loads))
-    print(f"  {a_unit:.1f} s more a unit with one worker, {start:.1f} s of them before and between its steps")
-    job = job_of(*tiny_run)
-    tasks = driver_seconds(job, plan_units(job.study)[0])
-    print(f"  {1000 * tasks:.1f} ms of driver and cluster a unit that does nothing and says {MESSAGES + 2} things")
-    loading, _ = timed(lambda: load_model(job.source, device="cpu", dtype="float32"))
-    if chosen.study:
-        loads, costs, about = of_run(chosen.study, chosen.runs)
-        job = job_of(chosen.study, chosen.runs)
-        loading, _ = timed(lambda: load_model(job.source, device="cpu", dtype=job.environment["dtype"]))
-        start += 2 * loading  # once to train, once to sit exams; the tiny model's is in its start already
-    costs = replace(costs, driver=costs.driver + tasks, step_zero=loading)
-    record = {
+    study, runs = folder / f"1-{most}" / "study.yaml", folder / f"1-{most}-runs"
+    loads = of_run(study, runs)[0]
+    job = prepare_job(read_study(study), runs, lambda text: None)
+    return {
         "seconds_by_workers_and_units": times,
-        "tiny_seconds_a_unit": round(a_unit, 2),
-        "seconds_before_and_between_steps": round(start, 2),
-        "idle_unit_seconds": round(tasks, 5),
+        "seconds_a_unit": round(a_unit, 2),
+        "seconds_before_and_between_steps": round(a_unit - sum(load.seconds for load in loads) / len(loads), 2),
+        "idle_unit_seconds": round(driver_seconds(job, plan_units(job.study)[0]), 5),
+        "machine": {"processors": os.cpu_count(), "load_average": [round(load, 1) for load in os.getloadavg()]},
+    }
+
+
+def measure(chosen: argparse.Namespace) -> tuple[list[Load], Costs, dict[str, Any]]:
+    """The tiny study, or what was measured of it before; then the finished run."""
+    from teachwhy.models import load_model
+    from teachwhy.study import prepare_job, read_study
+
+    if chosen.keep:
+        tiny_study = json.loads(chosen.out.read_text(encoding="utf-8"))["measured"]["tiny"]
+    else:
+        with tempfile.TemporaryDirectory(prefix="teachwhy-scaling-") as name:
+            tiny_study = of_tiny_study(Path(name), chosen.units)
+    loads, costs, about = of_run(chosen.study, chosen.runs)
+    job = prepare_job(read_study(chosen.study), chosen.runs, lambda text: None)
+    loading, _ = processor_seconds(lambda: load_model(job.source, device="cpu", dtype=job.environment["dtype"]))
+    # A unit loads its model twice, to train and to sit exams; the tiny model takes no time to load.
+    start = tiny_study["seconds_before_and_between_steps"] + 2 * loading
+    costs = replace(costs, driver=costs.driver + tiny_study["idle_unit_seconds"], step_zero=loading)
+    measured = {
+        "tiny": tiny_study,
         "run": about | {"study": job.study.settings.name, "seconds": [round(load.seconds, 1) for load in loads]},
+        "seconds_before_and_between_steps": round(start, 2),
         "costs": {field: round(value, 5) for field, value in asdict(costs).items()},
     }
-    return [replace(load, seconds=load.seconds + start) for load in loads], costs, record
+    return [replace(load, seconds=load.seconds + start) for load in loads], costs, measured
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--study", type=Path, help="a study with a finished run")
+    parser.add_argument("--study", type=Path, default=ROOT / "studies" / "swap", help="a study with a finished run")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where that run is")
-    parser.add_argument("--units", type=int, nargs="+", default=[2, 4, 8], help="even numbers")
+    parser.add_argument("--units", type=int, nargs="+", default=[2, 4, 8], help="of the tiny study; even numbers")
+    parser.add_argument("--keep", action="store_true", help="take what FILE says of the tiny study")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "scaling.json")
     chosen = parser.parse_args()
     sys.path.insert(0, str(ROOT / "tests"))
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with tempfile.TemporaryDirectory(prefix="teachwhy-scaling-") as name:
-        measured, costs, record = measure(chosen, Path(name))
-    units = larger(measured, RECKONED_UNITS)
-    found: dict[str, Any] = {"measured": record, "assumed": {"shared_bytes_per_second": SHARED_BYTES_PER_SECOND}}
+    units, costs, measured = measure(chosen)
+    print(json.dumps(measured, indent=2))
+    found: dict[str, Any] = {"measured": measured, "assumed": {"shared_bytes_per_second": SHARED_BYTES_PER_SECOND}}
     places = {"on each machine": replace(costs, read=0.0), "on the shared storage, read for every unit": costs}
-    found["reckoned"] = {place: reckoned(units, where) for place, where in places.items()}
+    many = larger(units, RECKONED_UNITS)
+    found["reckoned"] = {place: reckoned(many, where) for place, where in places.items()}
     for place, rows in found["reckoned"].items():
         print(f"\nreckoned, {RECKONED_UNITS} units, the base model {place}:\n{table(rows)}")
     chosen.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

@@ -22,6 +22,7 @@ import pytest
 import tiny
 
 from teachwhy.errors import InputError, ModelError, RunError
+from teachwhy.study import job as job_module
 from teachwhy.study import plan_units, prepare_job, read_study, run_study
 from teachwhy.study.executors import EXECUTORS, find_executor
 from teachwhy.study.executors import ray as on_ray
@@ -130,6 +131,16 @@ def test_the_executor_is_in_no_stamp(tiny_study: Path, tmp_path: Path, tiny_mode
     for unit in plan_units(job.study):
         assert not unit.trained or other.train_stamp(unit) == job.train_stamp(unit)
         assert other.evals_stamp(unit, "decisions") == job.evals_stamp(unit, "decisions")
+
+
+def test_a_stamp_is_made_once_for_a_job_and_anew_for_another(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver asks for those of a thousand units again and again."""
+    unit = task_of(job, "what/seed-0").taught
+    first = job.evals_stamp(unit, "decisions")
+    assert with_environment(job, dtype="other").evals_stamp(unit, "decisions") != first
+    monkeypatch.setattr(job_module, "evals_stamp", lambda *arguments: "made again")
+    assert job.evals_stamp(unit, "decisions") == first
+    assert replace(job).evals_stamp(unit, "decisions") == "made again"
 
 
 def test_an_unknown_executor_lists_the_valid_ones(

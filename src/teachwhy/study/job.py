@@ -24,6 +24,7 @@ class Job:
 
     source: the model under study. judge: the one that reads and foresees answers. asking, purse: how a model behind an
     API is asked, and what that may cost. shared: where the run folder is kept, if it is a copy.
+    known: stamps of exams, which take a tenth of a second each and are asked for again and again.
     """
 
     study: Study
@@ -36,6 +37,7 @@ class Job:
     asking: Asking = USUAL
     purse: Purse = field(default_factory=Purse)
     shared: Shared | None = None
+    known: dict[tuple[str, str], str] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def train_stamp(self, unit: Unit) -> str:
         """Of its adapter: after its last stage, or where it is a checkpoint."""
@@ -57,11 +59,21 @@ class Job:
         return [replace(unit, arm=setting) for setting in self.study.checkpoints(unit.arm)]
 
     def evals_stamp(self, unit: Unit, exam: str) -> str:
-        model = self.train_stamp(unit) if unit.trained else self.source.fingerprint
-        prompts = self.prepared.prompts_hash(unit.arm.name, exam)
-        cases = self.prepared.cases[exam]
-        judge = self.judge.fingerprint
-        return evals_stamp(self.study, unit, model, judge, prompts, exam, cases, dict(self.environment))
+        if (unit.name, exam) not in self.known:
+            model = self.train_stamp(unit) if unit.trained else self.source.fingerprint
+            prompts = self.prepared.prompts_hash(unit.arm.name, exam)
+            stamp = evals_stamp(
+                self.study,
+                unit,
+                model,
+                self.judge.fingerprint,
+                prompts,
+                exam,
+                self.prepared.cases[exam],
+                dict(self.environment),
+            )
+            self.known[unit.name, exam] = stamp
+        return self.known[unit.name, exam]
 
     def taught_as(self, unit: Unit) -> Unit:
         """The unit whose training gives this one its adapter: itself, unless it is a checkpoint."""

@@ -237,9 +237,10 @@ def drop_damaged(job: Job, units: Sequence[Unit], say: Say) -> None:
 def reuse_finished(job: Job, units: Sequence[Unit], say: Say) -> None:
     """Take over adapters and answers of other runs of this study that were made from the same content."""
     siblings = sorted(path for path in job.run.parent.iterdir() if path.is_dir() and path != job.run)
+    others = [replace(job, run=sibling) for sibling in siblings]
     for unit in units:
-        for sibling in siblings:
-            other = replace(job, run=sibling)
+        for other in others:
+            sibling = other.run
             if job.done(unit) or other.damaged(unit):
                 continue
             if unit.trained and not job.trained(unit) and other.trained(unit):
