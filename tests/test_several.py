@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import test_preference_stage as preferences
 import tiny
 from test_run import never, run_here
 
@@ -122,15 +121,6 @@ def test_what_several_processes_cannot_do_is_refused_plainly(
     assert stopped.value.code == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
-
-
-def test_a_stage_of_preferences_is_left_to_one_process(
-    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    study = preferences.build(tmp_path / "study", tiny_model)
-    with pytest.raises(SystemExit):
-        several.main([str(study), "--arm", "why", "--seed", "0", "--runs", str(tmp_path / "runs")])
-    assert "'preference' is taught by one process" in capsys.readouterr().err
 
 
 def test_a_sharded_network_is_not_given_weights_that_it_could_not_take(

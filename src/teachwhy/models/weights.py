@@ -127,13 +127,14 @@ def is_sharded(network: Any) -> bool:
 def save_trained(model: LanguageModel, network: Any, folder: str) -> None:
     """An adapter as PEFT saves it, or the whole model in float32 as transformers does, with its tokenizer.
 
-    Where several processes train together, all of them must call this; the first writes what it is given by all.
+    Where several processes train together, all of them must call this. Each writes to a folder of its own, from which
+    its next stage goes on; where weights are sharded, the first alone writes what it is given by all.
     """
     import torch
 
-    together = torch.distributed.is_initialized()
-    weights = {"state_dict": gathered(network)} if is_sharded(network) else {}
-    if together and torch.distributed.get_rank() > 0:
+    sharded = is_sharded(network)
+    weights = {"state_dict": gathered(network)} if sharded else {}
+    if sharded and torch.distributed.get_rank() > 0:
         return
     network.save_pretrained(folder, **weights)
     if not is_adapter(network):
