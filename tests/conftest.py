@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ import tiny
 from hypothesis import settings
 
 from teachwhy import cli
+
+# Several threads for matrices of 32 columns only wait for one another, above all where tests run side by side.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A busy machine must not fail a test, and the examples are the same every time.
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=50)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import test_reinforce_stage as reinforcement
 import tiny
 from test_run import never, run_here
 
@@ -121,6 +122,34 @@ def test_what_several_processes_cannot_do_is_refused_plainly(
     assert stopped.value.code == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_teach_one_stage_after_another(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second from where the first ended, with a checkpoint on the way."""
+    stages = [{"name": "examples", "kind": "supervised", "checkpoints": 2}, {"name": "again", "kind": "supervised"}]
+    study = tiny.build_tiny_study(tmp_path / "study", tiny_model, train=LORA, stages=stages)
+    by_two(study, tmp_path / "two", "-m", "teachwhy.study.several")
+    one = by_one(study, tmp_path / "one", monkeypatch)
+    assert_the_same(one, tmp_path / "two", 2)
+    trained = [
+        sorted(str(file.relative_to(runs)) for file in runs.glob("*/*/train/why*/seed-0/train.json"))
+        for runs in (tmp_path / "one", tmp_path / "two")
+    ]
+    assert trained[0] == trained[1]
+    assert len(trained[0]) == 3
+    assert not list((tmp_path / "two").rglob("*.tmp"))
+
+
+def test_a_stage_of_reinforcement_is_left_to_one_process(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = reinforcement.build(tmp_path / "study", tiny_model, train={"batch": 8, "compile": False})
+    with pytest.raises(SystemExit):
+        several.main([str(study), "--arm", "acted", "--seed", "0", "--runs", str(tmp_path / "runs")])
+    assert "'reinforce' is taught by one process" in capsys.readouterr().err
 
 
 def test_a_sharded_network_is_not_given_weights_that_it_could_not_take(

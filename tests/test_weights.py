@@ -276,6 +276,6 @@ def test_own_weights_go_through_every_kind_of_stage(
 
 
 def test_a_stage_that_takes_a_batch_at_once_refuses_micro_batches(tmp_path: Path, tiny_model: Path) -> None:
-    study = preferences.build(tmp_path, tiny_model, train={"batch": 3, "micro_batch": 1, "compile": False})
-    with pytest.raises(InputError, match="'preference' computes each batch at once"):
-        preferences.prepared(study)
+    study = reinforcement.build(tmp_path, tiny_model, train={"batch": 3, "micro_batch": 1, "compile": False})
+    with pytest.raises(InputError, match="'reinforce' computes each batch at once"):
+        reinforcement.prepared(study)

@@ -127,16 +127,15 @@ def is_sharded(network: Any) -> bool:
 def save_trained(model: LanguageModel, network: Any, folder: str) -> None:
     """An adapter as PEFT saves it, or the whole model in float32 as transformers does, with its tokenizer.
 
-    Where several processes train together, all of them must call this. Each writes an adapter to a folder of its own,
-    from which its next stage goes on; a whole model is written by the first alone, and so is what is sharded.
+    Where several processes hold a part of the weights each, all of them must call this, and the first writes.
     """
     import torch
 
-    sharded = is_sharded(network)
-    weights = {"state_dict": gathered(network)} if sharded else {}
-    alone = sharded or not is_adapter(network)
-    if alone and torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:
-        return
+    weights: dict[str, Any] = {}
+    if is_sharded(network):
+        weights = {"state_dict": gathered(network)}
+        if torch.distributed.get_rank() > 0:
+            return
     network.save_pretrained(folder, **weights)
     if not is_adapter(network):
         model.chat.tokenizer.save_pretrained(folder)

@@ -7,6 +7,7 @@ to the run folder, the others to folders of their own that go with them.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from ..errors import InputError, TeachwhyError
 from .folder import locked, sweep
 from .job import Job
 from .plan import Unit, plan_units
-from .run import Say, prepare_job, write_start
+from .run import Say, copy_folder, prepare_job, write_start
 from .study_file import read_study
 from .unit import Worker
 from .worker import set_up_torch
@@ -46,7 +47,7 @@ def train_together(path: Path, arm: str, seed: int, runs: Path, say: Say) -> Non
     from accelerate import PartialState
 
     study = read_study(path)
-    [unit] = plan_units(study, [arm], [seed])
+    unit = next(unit for unit in plan_units(study, [arm], [seed]) if unit.arm.name == arm)  # with no checkpoint of it
     job = prepare_job(study, runs, say)
     check_together(job, unit)
     if job.trained(unit):
@@ -55,13 +56,15 @@ def train_together(path: Path, arm: str, seed: int, runs: Path, say: Say) -> Non
     processes = PartialState(cpu=job.environment["device"] == "cpu")
     set_up_torch(max(1, job.threads // processes.num_processes))
     with ExitStack() as stack:
+        # All processes begin with an empty folder, so that none finds a stage done that another would teach.
         if processes.is_main_process:
             stack.enter_context(locked(job.run, say))
             sweep(job.run)
             write_start(job, quick=False)
+            own = Path(stack.enter_context(TemporaryDirectory(dir=job.run, prefix=".several.", suffix=".tmp")))
         else:
-            job = replace(job, run=Path(stack.enter_context(TemporaryDirectory())))
-        worker = Worker(job)
+            own = Path(stack.enter_context(TemporaryDirectory()))
+        worker = Worker(replace(job, run=own))
         worker.prepare_network()
         worker.trunk = None  # a network without its lower layers cannot be spread over processes
 
@@ -70,10 +73,20 @@ def train_together(path: Path, arm: str, seed: int, runs: Path, say: Say) -> Non
                 say(f"{unit.name}: {phase} {done}/{total} {note}".rstrip())
 
         worker.train(unit, tell)
+        if processes.is_main_process:
+            take_in(own, job.run)
         processes.wait_for_everyone()
     if processes.is_main_process:
         say(f"{unit.name} was trained by {processes.num_processes} processes: {unit.train_folder(job.run)}")
     processes.destroy_process_group()
+
+
+def take_in(own: Path, run: Path) -> None:
+    """What was trained goes to the run folder, the stages before the last one too, and what was reported beside it."""
+    for record in sorted(own.glob("train/*/seed-*/train.json")):
+        copy_folder(record.parent, run / record.parent.relative_to(own))
+    if (own / "logs").is_dir():
+        shutil.copytree(own / "logs", run / "logs", dirs_exist_ok=True)
 
 
 def check_together(job: Job, unit: Unit) -> None:

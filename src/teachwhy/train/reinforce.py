@@ -85,6 +85,17 @@ class TaskTrainer(Unannounced, GRPOTrainer):
         """They are tokens."""
         return prompts, None, {}
 
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+        """With the last column of the prompts copied before the output head; `models.prefix.last_column` says why."""
+        network: Any = self.model
+        copying = network.get_output_embeddings().register_forward_pre_hook(
+            lambda head, given: (given[0].contiguous(),)
+        )
+        try:
+            return super()._generate_single_turn(*args, **kwargs)
+        finally:
+            copying.remove()
+
     def rewarded(
         self, completions: Sequence[str], completion_ids: Sequence[Sequence[int]], row: Sequence[int], **_: Any
     ) -> list[float]:
