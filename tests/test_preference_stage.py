@@ -14,7 +14,7 @@ from test_run import SILENT, run_here
 from test_several import FSDP, LORA, OWN, assert_the_same, by_one, by_two
 
 from teachwhy.errors import CheckError, InputError
-from teachwhy.study import plan_units, prepare_job, read_study, run_study
+from teachwhy.study import plan_units, prepare_job, read_study, run_study, several
 from teachwhy.study import run as run_module
 from teachwhy.study.prepare import Prepared
 from teachwhy.study.run import Run
@@ -178,7 +178,19 @@ def test_two_processes_teach_what_one_does(
     program: list[str],
     recipe: dict[str, object],
 ) -> None:
-    arms = ["what", {"name": "why", "arm": "why", "stages": ["preference"]}]
-    study = build(tmp_path / "study", tiny_model, train=recipe, arms=arms)
+    """An adapter after the examples too; own weights and sharded ones cannot go on from saved ones."""
+    stages = {"stages": ["preference"]} if program == [FSDP] or recipe == OWN else {}
+    study = build(tmp_path / "study", tiny_model, train=recipe, arms=["what", {"name": "why", "arm": "why", **stages}])
     by_two(study, tmp_path / "two", *program)
     assert_the_same(by_one(study, tmp_path / "one", monkeypatch), tmp_path / "two", 2)
+
+
+def test_several_processes_teach_own_weights_one_stage(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = build(tmp_path / "study", tiny_model, train=OWN)
+    with pytest.raises(SystemExit):
+        several.main([str(study), "--arm", "why", "--seed", "0", "--runs", str(tmp_path / "runs")])
+    told = capsys.readouterr().err
+    assert "own weights one stage" in told
+    assert "name an arm of one stage" in told

@@ -101,6 +101,12 @@ def check_together(job: Job, unit: Unit) -> None:
                 where=f"{where}, stage {stage.name!r}",
                 remedy="Run the study as usual, or name an arm that goes through other stages.",
             )
+    if job.study.settings.train.adapter == "none" and len(job.study.stages(unit.arm)) > 1:
+        raise InputError(
+            "Several processes teach a model's own weights one stage: the first alone has what was saved of it.",
+            where=f"{where}, arm {unit.arm.name!r}, field 'stages'",
+            remedy="Run the study as usual, train an adapter, or name an arm of one stage.",
+        )
     if job.environment["compile"]:
         raise InputError(
             "Several processes train a unit without torch.compile.",
