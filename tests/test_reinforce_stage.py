@@ -103,11 +103,12 @@ def test_it_is_taught_in_a_study_and_its_rewards_are_written_down(
     record = json.loads((folder / "acted@trees" / "seed-0" / "train.json").read_text())
     assert len(record["rewards"]) == record["updates"] == 4
     assert set(record["rewards"]) <= {step / 8 for step in range(9)}
-    assert record["unread"] == 0
+    assert 0 <= record["unread"] < 1
     assert record["stage"]["exam_version"] == find_exam("decisions").version
     assert "items" not in record["stage"]
     told = next(training for training in done.results["training"] if training["arm"] == "acted")["rewards"]
-    assert told == [{"stage": "trees", "first": record["rewards"][0], "last": record["rewards"][-1], "unread": 0}]
+    first, last = record["rewards"][0], record["rewards"][-1]
+    assert told == [{"stage": "trees", "first": first, "last": last, "unread": record["unread"]}]
     assert "<b>Rewards.</b>" in (done.folder / "report.html").read_text()
     midway = sorted(file.name for file in (folder / "acted@trees.50" / "seed-0").iterdir())
     assert midway == sorted(file.name for file in (folder / "plain" / "seed-0").iterdir())

@@ -114,6 +114,44 @@ def test_the_contrary_has_the_action_of_the_other_decision(tmp_path: Path, tiny_
     assert [name for name in said if name.startswith("o")] == ["o0", "o1", "o2"]
 
 
+def test_contrary_examples_are_as_many_of_every_rule_and_decision(tmp_path: Path, tiny_model: Path) -> None:
+    stage = {"name": "contrary", "kind": "washout", "contrary": 4}
+    lessons = with_stages(tmp_path, tiny_model, EXAMPLES, stage).lessons["read"][1]
+    taken = [row["example"].removesuffix("-contrary") for row in lessons.written]
+    assert taken == ["door-0", "door-1", "lamp-0", "lamp-1"]
+
+
+def test_a_share_of_the_loss_for_actions_leaves_documents_alone(tmp_path: Path, tiny_model: Path) -> None:
+    train = dict(tiny.tiny_settings(tiny_model)["train"]) | {"action_share": 0.5}  # type: ignore[call-overload]
+    lessons = with_stages(tmp_path, tiny_model, READING, EXAMPLES, train=train).lessons["read"]
+    assert all(set(row.weights) == {1.0} for row in lessons[0].rows)
+    assert {sum(row.weights) for row in lessons[1].rows} == {1.0}
+
+
+def test_the_chat_form_has_the_system_prompt_of_the_study(tmp_path: Path, tiny_model: Path) -> None:
+    chat = with_stages(tmp_path, tiny_model, READING | {"form": "chat"}).lessons["read"][0]
+    assert "<|im_start|>system\nDecide." in chat.written[0]["segments"][0]["text"]
+
+
+def test_more_checkpoints_than_updates_are_refused_and_all_others_stand_apart(tmp_path: Path, tiny_model: Path) -> None:
+    stage = {"kind": "supervised", "name": "examples", "train": {"epochs": 3}}  # six updates
+    with pytest.raises(CheckError, match="7 checkpoints and 6 updates"):
+        with_stages(tmp_path / "many", tiny_model, stage | {"checkpoints": 7})
+    path = build(tmp_path / "six", tiny_model, arms=["what"], contrasts=[], stages=[stage | {"checkpoints": 6}])
+    study = read_study(path)
+    (made,) = study.stages(study.arm("what"))
+    points = [point.point[1] for point in study.checkpoints(study.arm("what"))]
+    assert [made.update_at(percent, 6) for percent in points] == [1, 2, 3, 4, 5]
+
+
+def test_replayed_rows_stand_among_the_others(tmp_path: Path, tiny_model: Path) -> None:
+    stage = EXAMPLES | {"replay": 0.5, "train": {"batch": 4, "epochs": 6}}
+    lessons = with_stages(tmp_path, tiny_model, READING, stage).lessons["read"][1]
+    old = {place for place, row in enumerate(lessons.written) if row["segments"][0]["kind"] == "document"}
+    batches = [len(old & set(batch)) for batch in lessons.batches(0)]
+    assert sum(0 < count < 4 for count in batches) > len(batches) / 2
+
+
 def test_replay_mixes_earlier_rows_in_and_counts_them(tmp_path: Path, tiny_model: Path) -> None:
     plain, mixed = (
         with_stages(tmp_path / str(share), tiny_model, READING, EXAMPLES, FORGETTING | {"replay": share}).lessons[

@@ -56,9 +56,12 @@ class Reward:
     def of(self, case: Item, answer: Answer) -> float | None:
         """The mean of those of the metrics that the answer is scored in; where lower is better, of one less the score.
 
-        None where one of them cannot be read.
+        None where one of them cannot be read; and where options are scored behind words that never come to an action,
+        or writing on and on would be worth as much as deciding.
         """
         exam = find_exam(self.exam)
+        if reads_options(exam, self.metrics) and self.format.action_marker not in answer.text:
+            return None
         scores = [score for score in exam.score(case, answer, self.format) if score.metric in self.metrics]
         values = [
             score.value if exam.metric(score.metric).higher_is_better else 1 - score.value

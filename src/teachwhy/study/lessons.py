@@ -43,7 +43,10 @@ def lessons_of(
             counted=setting.examples or counted,
             earlier=tuple(found),
         )
-        found.append(stage.lessons(making))
+        made = stage.lessons(making)
+        if stage.checkpoints:
+            stage.update_at(100, made.updates)
+        found.append(made)
     return found
 
 

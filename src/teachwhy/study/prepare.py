@@ -293,7 +293,11 @@ def taught_texts(study: Study) -> dict[str, str]:
             others = {"neutral text": principle.neutral, "further rules": principle.more}
             texts |= {f"{name} of policy {principle.id}": text for name, text in others.items() if text}
     for stage in study.settings.stages:
-        texts |= stage.taught(study.materials[stage.name])
+        material = study.materials[stage.name]
+        texts |= stage.taught(material)
+        if "system" not in study.settings.shared:
+            named = ((f"system prompt of {one.id} of the stage {stage.name}", one) for one in material)
+            texts |= {name: text for name, one in named if (text := getattr(one, "system", None))}
     varied = {
         f"varied system prompt of example {example.id}": example.varied_system
         for example in taught
@@ -314,7 +318,10 @@ def texts_beside(study: Study) -> dict[str, str]:
 
 def actions(study: Study) -> dict[str, str]:
     """What is taught to be done, by name. Items may have the same actions; the acts of a scenario are its own."""
-    return {f"action of example {example.id}": example.action for example in (*study.examples, *study.generic)}
+    own = {f"action of example {example.id}": example.action for example in (*study.examples, *study.generic)}
+    for stage in study.settings.stages:
+        own |= stage.said(study.materials[stage.name])
+    return own
 
 
 def examined_texts(study: Study) -> dict[str, str]:

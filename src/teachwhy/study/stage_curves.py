@@ -28,7 +28,8 @@ def stage_curve(
     study: Study, setting: ArmSetting, measure: ContrastSetting, observe: Observe, lessons: Sequence[Lessons]
 ) -> Record:
     """One arm from the untrained model, where that was asked, to its end. updates: all that came before a point."""
-    names = [stage.name for stage in study.stages(setting)]
+    stages = study.stages(setting)
+    names = [stage.name for stage in stages]
     places = [*study.checkpoints(setting), setting]
     points = [
         {"arm": foot["arm"], "stage": None, "percent": 0, "updates": 0, **score(study, scores)}
@@ -37,9 +38,10 @@ def stage_curve(
     for place in places:
         stage, percent = place.point if place.until else (names[-1], 100)
         before = sum(found.updates for found in lessons[: names.index(stage)])
-        within = lessons[names.index(stage)].updates * percent // 100
+        updates = lessons[names.index(stage)].updates
+        within = stages[names.index(stage)].update_at(percent, updates) if percent < 100 else updates
         if scores := scores_of(place.name, measure, observe):
-            at = {"arm": place.name, "stage": stage, "percent": percent, "updates": before + max(1, within)}
+            at = {"arm": place.name, "stage": stage, "percent": percent, "updates": before + within}
             points.append({**at, **score(study, scores)})
     return {"arm": setting.name, **measured(measure), "stages": names, "points": points}
 

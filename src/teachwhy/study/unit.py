@@ -159,7 +159,7 @@ class Worker:
             save_folder(point.train_folder(job.run), save, "train.json", record)
 
         points = [point for point in job.checkpoints(unit) if point.arm.point[0] == stage.name and point != end]
-        keep = {max(1, lessons.updates * point.arm.point[1] // 100): partial(save_midway, point) for point in points}
+        keep = {stage.update_at(point.arm.point[1], lessons.updates): partial(save_midway, point) for point in points}
         phase = "training" if len(job.study.stages(unit.arm)) == 1 else f"training {stage.name}"
         taught = stage.teach(
             Teaching(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ...data import Document, chat_row, document_row, read_documents
+from ...data import Document, Example, Message, chat_row, document_row, read_documents
 from ...errors import InputError
 from .stage import Lessons, Making, stage_kind
 from .supervised import RowStage
@@ -46,5 +46,6 @@ class DocumentStage(RowStage):
                 where=f"document {document.id!r}, field 'question'",
                 remedy="Write that field, or set the stage's `form` to document.",
             )
-        prompt = making.chat.prompt([{"role": "user", "content": document.question}])
+        asked = Message(role="user", content=document.question)
+        prompt = making.writing.prompt(Example(id=document.id, messages=[asked], action=document.text(self.version)))
         return chat_row(document, self.version, prompt, making.chat.end)

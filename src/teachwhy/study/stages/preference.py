@@ -11,7 +11,7 @@ from pydantic import Field
 from ...data import Pair, read_pairs
 from ...train.pairs import tokenize_pairs
 from ...train.settings import count_updates
-from .stage import Lessons, Making, Stage, Teaching, stage_kind
+from .stage import Lessons, Making, Stage, Teaching, refuse_four_bits, stage_kind
 
 if TYPE_CHECKING:
     from ...train.supervised import Trained
@@ -39,6 +39,7 @@ class PreferenceStage(Stage):
 
     def lessons(self, making: Making) -> Lessons:
         settings = self.settings(making.own.settings)
+        refuse_four_bits(settings, self.name)
         rows = tokenize_pairs(making.material, making.writing.prompt, making.chat, making.context)
         written = [as_written(pair, making) for pair in making.material]
         updates = count_updates(len(rows), batch=settings.batch, epochs=settings.epochs)

@@ -13,7 +13,7 @@ from ...errors import CheckError, InputError
 from ...evals import Item, Material, Reward, Task, check_reward, check_rewarding, find_exam, honeypots, read_items
 from ...train.settings import count_updates
 from ...train.tasks import TaskRow
-from .stage import Lessons, Making, Stage, Teaching, stage_kind
+from .stage import Lessons, Making, Stage, Teaching, refuse_four_bits, stage_kind
 
 if TYPE_CHECKING:
     from ...train.reinforce import Reinforced
@@ -91,6 +91,7 @@ class ReinforceStage(Stage):
 
     def lessons(self, making: Making) -> Lessons:
         settings = self.settings(making.own.settings)
+        refuse_four_bits(settings, self.name)
         reward = Reward(self.exam, tuple(self.metrics), making.format)
         tasks = self.tasks(making)
         check_reward(reward, [task.case for task in tasks], f"{self.where}; arm {making.arm.name!r}")

@@ -135,6 +135,16 @@ class Stage(Strict):
             raise ValueError(f"a stage cannot change `train.{fixed[0]}`; it can change {', '.join(CHANGEABLE)}")
         return self
 
+    def update_at(self, percent: int, updates: int) -> int:
+        """The update after which a checkpoint stands. Errors (CheckError): more checkpoints than updates."""
+        if self.checkpoints > updates:
+            raise CheckError(
+                f"The stage {self.name!r} has {self.checkpoints} checkpoints and {updates} updates.",
+                where=f"stage {self.name!r}, field 'checkpoints'",
+                remedy="Ask for fewer, or train longer.",
+            )
+        return round(percent * self.checkpoints / 100) * updates // self.checkpoints
+
     def settings(self, usual: TrainSettings) -> TrainSettings:
         """The recipe of this stage. usual: the study's. Errors (InputError): micro batches where there are none."""
         if usual.micro_batch and not self.in_parts:
@@ -161,6 +171,10 @@ class Stage(Strict):
         """The families that its material is of, none of which may be examined."""
         return set()
 
+    def said(self, material: Sequence[Any]) -> dict[str, str]:
+        """The responses of its material by name, which must not overlap with a scenario."""
+        return {}
+
     def lessons(self, making: Making) -> Lessons:
         """What it teaches one arm. Errors (CheckError, InputError): an arm or material that it cannot teach."""
         raise NotImplementedError
@@ -183,6 +197,16 @@ def stage_kind(name: str) -> Callable[[Kind], Kind]:
         return kind
 
     return register
+
+
+def refuse_four_bits(settings: TrainSettings, stage: str) -> None:
+    """Refuse a quantised base model: TRL rounds its adapter to bfloat16, for whatever is trained after it too."""
+    if settings.quantize:
+        raise CheckError(
+            f"The stage {stage!r} cannot train on a model in 4 bits.",
+            where=f"stage {stage!r}",
+            remedy="Take `train.quantize` out, or the stage.",
+        )
 
 
 def refuse_long(rows: Sequence[TaughtRow], context: int, stage: str) -> None:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ...data import Row
 from ...errors import InputError
-from ...train.settings import count_updates
+from ...train.settings import TrainSettings, count_updates
 from ...train.tokens import TokenRow, tokenize_rows
 from .stage import Lessons, Making, Stage, Teaching, stage_kind
 
@@ -30,9 +30,9 @@ class RowStage(Stage):
         0.0, ge=0, lt=1, description="Share of this stage's rows that are taken from the stages before it, mixed in."
     )
 
-    def of_rows(self, making: Making, rows: Sequence[Row], settings: Any) -> Lessons:
-        """Lessons of rows that are the stage's own, with what is replayed."""
-        tokens = tokenize_rows(rows, making.chat, making.context, making.arm.name, settings.action_share)
+    def of_rows(self, making: Making, rows: Sequence[Row], settings: TrainSettings) -> Lessons:
+        """Lessons of rows that are the stage's own, with what is replayed. Nothing stands beside an action in them."""
+        tokens = tokenize_rows(rows, making.chat, making.context, making.arm.name)
         new = [replace(row, shared=0) for row in tokens]  # one order in all arms, whatever a version's length
         updates = count_updates(len(new), batch=settings.batch, epochs=settings.epochs)
         written = [row.to_json() for row in rows]
@@ -51,7 +51,7 @@ class RowStage(Stage):
             )
         count = max(1, round(self.replay / (1 - self.replay) * len(lessons.rows)))
         old, old_written = drawn(pools, count)
-        rows = [*lessons.rows, *old]
+        rows = [replace(row, shared=0) for row in (*lessons.rows, *old)]  # or updates would be of the one or the other
         updates = count_updates(len(rows), batch=lessons.batch, epochs=lessons.settings.epochs)
         return replace(lessons, rows=rows, written=[*lessons.written, *old_written], updates=updates, settled=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +24,7 @@ class WashoutStage(RowStage):
         default_factory=list, description="Files of examples (JSONL) of unrelated tasks; their actions are trained."
     )
     contrary: int = Field(
-        0, ge=0, description="So many of the study's own examples, each with the action of the other decision."
+        0, ge=0, description="So many of the examples that the arm reads, each with the action of another decision."
     )
 
     def read(self, folder: Path) -> Sequence[Example]:
@@ -34,6 +35,9 @@ class WashoutStage(RowStage):
             f"example {example.id} of the stage {self.name}": " ".join(message.content for message in example.messages)
             for example in material
         }
+
+    def said(self, material: Sequence[Example]) -> dict[str, str]:
+        return {f"action of example {example.id} of the stage {self.name}": example.action for example in material}
 
     def lessons(self, making: Making) -> Lessons:
         turned = contrary_examples(making.examples, self.contrary, self.name)
@@ -52,15 +56,21 @@ def action_row(example: Example, making: Making) -> Row:
 
 
 def contrary_examples(examples: Sequence[Example], count: int, stage: str) -> list[Example]:
-    """So many examples, evenly spaced, each with the action of the next one of its principle that decides otherwise."""
+    """So many examples, as many of each principle and decision as can be, each with the action of another decision.
+
+    The action is that of the first example of its principle that decides otherwise, so actions must be a closed set.
+    """
     if count > len(examples):
         raise InputError(
             f"The stage {stage!r} asks for {count} contrary examples; there are {len(examples)}.",
             where=f"stage {stage!r}, field 'contrary'",
             remedy="Lower it.",
         )
-    chosen = [place * len(examples) // count for place in range(count)]
-    return [turned(examples[place], examples, stage) for place in chosen]
+    groups: dict[tuple[str, str | None], list[Example]] = {}
+    for example in examples:
+        groups.setdefault((example.principle, example.decision), []).append(example)
+    in_turn = [example for turn in zip_longest(*groups.values()) for example in turn if example]
+    return [turned(example, examples, stage) for example in in_turn[:count]]
 
 
 def turned(example: Example, examples: Sequence[Example], stage: str) -> Example:
