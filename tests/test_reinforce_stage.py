@@ -11,7 +11,8 @@ import tiny
 from test_run import SILENT, run_here
 
 from teachwhy.errors import CheckError, InputError
-from teachwhy.evals import Answer, find_exam
+from teachwhy.evals import Answer, ExamFormat, find_exam
+from teachwhy.evals.rewards import Reward
 from teachwhy.study import prepare_job, read_study, run_study
 from teachwhy.study import run as run_module
 from teachwhy.study.prepare import Prepared
@@ -97,13 +98,15 @@ def test_it_is_taught_in_a_study_and_its_rewards_are_written_down(
         TREES | {"kl": 0.01, "checkpoints": 2, "metrics": ["correct_by_choice"]},
         EXAMPLES | {"name": "after"},
     ]
+    # A model that writes letters at random never comes to an action, so it is rewarded for a letter here.
+    monkeypatch.setattr(Reward, "of", lambda self, case, answer: answer.text.count("e") / (1 + len(answer.text)))
     done = run_study(build(tmp_path, lively_model, *stages), runs=tmp_path / "runs", say=SILENT)
     assert not done.failures
     folder = done.folder / "train"
     record = json.loads((folder / "acted@trees" / "seed-0" / "train.json").read_text())
     assert len(record["rewards"]) == record["updates"] == 4
-    assert set(record["rewards"]) <= {step / 8 for step in range(9)}
-    assert 0 <= record["unread"] < 1
+    assert all(0 <= reward <= 1 for reward in record["rewards"])
+    assert record["unread"] == 0
     assert record["stage"]["exam_version"] == find_exam("decisions").version
     assert "items" not in record["stage"]
     told = next(training for training in done.results["training"] if training["arm"] == "acted")["rewards"]
@@ -118,6 +121,16 @@ def test_it_is_taught_in_a_study_and_its_rewards_are_written_down(
     ]
     assert len(set(weights)) == 4
     assert weights[0] == weights[4]
+
+
+def test_words_that_never_come_to_an_action_earn_nothing(tmp_path: Path, tiny_model: Path) -> None:
+    (case,) = read_study(build(tmp_path, tiny_model)).items[2:3]
+    reward = Reward("decisions", ("correct_by_choice",), ExamFormat(True, "first", "Reason:", "Action:"))
+    choice = {decision: 0.0 if decision == case.gold else -9.0 for decision in case.answers}
+    decided, endless = (
+        reward.of(case, Answer(case.id, "own", text, choice)) for text in ("Because. Action:", "Because, because")
+    )
+    assert (decided, endless) == (1.0, None)
 
 
 def test_what_is_examined_is_not_trained_on(tmp_path: Path, tiny_model: Path) -> None:

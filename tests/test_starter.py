@@ -92,7 +92,7 @@ def test_check_passes_with_any_arm(starter, teachwhy, tmp_path):
 def test_every_setting_stands_in_it_with_its_default(starter):
     text = (starter / "study.yaml").read_text()
     for model in MODELS:
-        for name in model.model_fields:
+        for name in model.model_fields.keys() - {"until"}:  # which `checkpoints` sets, and nobody writes
             assert re.search(rf"\b{name}:", text), f"{name} is not shown"
     bare = {"name": "x", "examples": ["x"], "items": ["x"], "arms": ["why"], "seeds": [0]}
     settings = StudySettings.model_validate(bare)

@@ -19,6 +19,7 @@ def methods(results: Record) -> str:
 
     results: as results.json holds them. Every number is one of theirs; what they do not hold is left out.
     """
+    results = {**results, "arms": [arm for arm in results["arms"] if arm.get("checkpoint_of") is None]}
     paragraphs = [
         [study(results), left_out(results), unfinished(results), examples(results)],
         [twins(results), places(results), no_twins(results), recipe(results), amount(results), seeds(results)],
@@ -109,7 +110,12 @@ def twins(results: Record) -> str:
         "differ only in what stands beside the action."
     )
     across = " Arms of different groups are no twins: they are matched in updates alone."
-    return sentence + (across if len(twin_groups(results)) > 1 else "")
+    staged = " This holds of their own rows: arms that go through different stages of teaching are no twins."
+    return (
+        sentence
+        + (across if len(twin_groups(results)) > 1 else "")
+        + (staged if fact(results, "checks", "stages") else "")
+    )
 
 
 def places(results: Record) -> str:
@@ -150,6 +156,13 @@ def recipe(results: Record) -> str:
             ("{:.0%} of a row's loss on the action", train.get("action_share")),
         )
     )
+    stages = fact(results, "checks", "stages") or []
+    kinds = list(dict.fromkeys(stage["kind"] for stage in stages))
+    if kinds:
+        return (
+            f"Training was in stages ({', '.join(kinds)}), of {what_is_trained(train)} with AdamW{bracketed(steps)}; a "
+            "stage may have changed some of these, and the table of stages has its rows and updates."
+        )
     return f"Training was supervised fine-tuning of {what_is_trained(train)} with AdamW{bracketed(steps)}."
 
 

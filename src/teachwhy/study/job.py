@@ -75,6 +75,12 @@ class Job:
             self.known[unit.name, exam] = stamp
         return self.known[unit.name, exam]
 
+    def stage_ends(self, unit: Unit) -> list[Unit]:
+        """Where the adapter of a unit is kept after each of its stages but the last."""
+        if not unit.trained or unit.arm.until:
+            return []
+        return [replace(unit, arm=unit.arm.at(stage.name, 100)) for stage in self.study.stages(unit.arm)[:-1]]
+
     def taught_as(self, unit: Unit) -> Unit:
         """The unit whose training gives this one its adapter: itself, unless it is a checkpoint."""
         return replace(unit, arm=self.study.arm(unit.arm.whole)) if unit.arm.until else unit
@@ -147,8 +153,7 @@ class Job:
         """The folders that a unit starts from and leaves, below the study's folder of runs."""
         folders = [unit.evals_folder(self.run)]
         if unit.trained:
-            ends = [unit.arm.at(stage.name, 100) for stage in self.study.stages(unit.arm)[:-1]]
-            left = [unit, *self.checkpoints(unit), *(replace(unit, arm=end) for end in ends if not unit.arm.until)]
+            left = [unit, *self.checkpoints(unit), *self.stage_ends(unit)]
             folders += [one.train_folder(self.run) for one in left]
             folders.append(self.run / "train" / "step0" / f"seed-{unit.real_seed}")
         return list(dict.fromkeys(folder.relative_to(self.run.parent).as_posix() for folder in folders))

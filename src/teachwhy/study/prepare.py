@@ -452,12 +452,11 @@ def write_prepared(prepared: Prepared, study: Study, run: Path) -> None:
     manifest = {}
     for arm, of_arm in prepared.lessons.items():
         for stage, lessons in zip(study.stages(study.arm(arm)), of_arm, strict=True):
-            own = stage.kind == "supervised"
+            own = lessons.rows is prepared.token_rows[arm] and arm not in manifest
             name = arm if own else f"{arm}@{stage.name}"
             write_jsonl(run / "data" / f"{name}.jsonl", lessons.written)
-            read = study.pool(study.arm(arm)) if own else study.materials[stage.name]
             manifest[name] = {
-                "examples_in": len(read),
+                "examples_in": len(study.pool(study.arm(arm))) if own else len(lessons.written),
                 "rows_out": len(lessons.rows),
                 "left_out": {},
                 "sha256": lessons.hash,

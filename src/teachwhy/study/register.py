@@ -62,6 +62,8 @@ def frozen_facts(study: Study, source: ModelSource, judge: ModelSource) -> dict[
     content = {
         name: stamp[name] for name in ("policy", "examples", "items", "scenario_families", "model", "judge", "arms")
     }
+    if "stages" in stamp:
+        content["stage_material"] = stamp["stages"]
     contrasts = [
         contrast.model_dump() | {"level": study.settings.level, "margin": study.margin(contrast)}
         for contrast in study.settings.contrasts

@@ -285,8 +285,7 @@ def arm_record(
 
 def training_record(job: Job, unit: Unit) -> dict[str, Any]:
     """What all stages of a unit took together; the losses are those of its last."""
-    settings = [unit.arm.at(stage.name, 100) for stage in job.study.stages(unit.arm)[:-1]] + [unit.arm]
-    folders = [Unit(setting, unit.seed).train_folder(job.run) for setting in settings]
+    folders = [one.train_folder(job.run) for one in (*job.stage_ends(unit), unit)]
     records = [read_json(folder / "train.json") for folder in folders]
     return {
         "arm": unit.arm.name,

@@ -244,7 +244,9 @@ def reuse_finished(job: Job, units: Sequence[Unit], say: Say) -> None:
             if job.done(unit) or other.damaged(unit):
                 continue
             if unit.trained and not job.trained(unit) and other.trained(unit):
-                copy_folder(unit.train_folder(sibling), unit.train_folder(job.run))
+                for one in (*job.stage_ends(unit), unit):
+                    if one.train_folder(sibling).is_dir():
+                        copy_folder(one.train_folder(sibling), one.train_folder(job.run))
                 say(f"{unit.name}: took the adapter over from {sibling.name}")
             if not job.examined(unit) and other.answered(unit) and (other.repeated(unit) or not job.answered(unit)):
                 copy_folder(unit.evals_folder(sibling), unit.evals_folder(job.run))

@@ -100,7 +100,8 @@ class Study:
 
     def checkpoints(self, setting: ArmSetting) -> list[ArmSetting]:
         """The points at which an arm is examined on its way; its end is the arm itself."""
-        return checkpoints_of(setting, self.stages(setting)) if find_arm(setting.arm).trained else []
+        whole = find_arm(setting.arm).trained and setting.examples is None and setting.until is None
+        return checkpoints_of(setting, self.stages(setting)) if whole else []
 
     def arm(self, name: str) -> ArmSetting:
         for setting in self.arms:

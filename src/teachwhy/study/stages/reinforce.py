@@ -29,7 +29,9 @@ class RewardedRow(TaskRow):
     def content(self) -> list[Any]:
         case, asked = self.task.case, self.task.request
         told = [case.kind, case.gold, case.model_dump(mode="json", include={"facts"}), asked.opening, asked.options]
-        return [*super().content(), *told, vars(self.reward.format)]
+        written = self.reward.format
+        markers = [written.reasons, written.place, written.reason_marker, written.action_marker]
+        return [*super().content(), *told, markers]
 
 
 @stage_kind("reinforce")

@@ -52,7 +52,7 @@ class RowStage(Stage):
         count = max(1, round(self.replay / (1 - self.replay) * len(lessons.rows)))
         old, old_written = drawn(pools, count)
         rows = [replace(row, shared=0) for row in (*lessons.rows, *old)]  # or updates would be of the one or the other
-        updates = count_updates(len(rows), batch=lessons.batch, epochs=lessons.settings.epochs)
+        updates = max(1, round(lessons.updates * len(rows) / len(lessons.rows)))
         return replace(lessons, rows=rows, written=[*lessons.written, *old_written], updates=updates, settled=False)
 
     def teach(self, teaching: Teaching) -> Trained:
