@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from teachwhy.evals import (
     honeypots,
 )
 from teachwhy.evals.rewards import check_rewarding
+from teachwhy.evals.runner import before_action
 from teachwhy.models import LanguageModel, attach_new, find_model, load_model
 from teachwhy.models.load import ModelSource
 from teachwhy.train.settings import TrainSettings
@@ -322,8 +324,11 @@ def test_a_reward_by_choice_is_that_of_the_exam_after_the_same_words(model: Lang
     answers = answer_requests(model, requests, prompts, REASONS, max_new_tokens=9, temperature=1.0)
     reward = Reward("next_act", ("tempted_by_choice", "paralysis_by_choice"), REASONS)
     tasks = [Task(case, request, prompts[case.id]) for case, request in zip(cases, requests, strict=True)]
-    found = reward(model, tasks, [answer.text for answer in answers])
-    assert found == [reward.of(case, answer) for case, answer in zip(cases, answers, strict=True)]
+    decided = [
+        replace(answer, text=before_action(answer.text, REASONS)) for answer in answers
+    ]  # none came to an action
+    found = reward(model, tasks, [answer.text for answer in decided])
+    assert found == [reward.of(case, answer) for case, answer in zip(cases, decided, strict=True)]
     assert set(found) <= {0.0, 1.0}
 
 
