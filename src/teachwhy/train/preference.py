@@ -17,9 +17,9 @@ from trl import DPOConfig, DPOTrainer
 
 from .over_trl import Unannounced, left_as_it_was, refuse_adapted_head, take_out_reference
 from .pairs import PairRow
-from .reporters import SILENT, Reporting
+from .reporters import Reporting
 from .settings import TrainSettings, split_batch
-from .supervised import FixedBatches, Keep, Report, Trained, on_cpu
+from .supervised import FixedBatches, Keep, Report, Trained, usual_arguments
 
 
 class PairTrainer(Unannounced, DPOTrainer):
@@ -122,27 +122,14 @@ def train_preferences(
     refuse_adapted_head(network)
     set_seed(seed)
     arguments = DPOConfig(
-        **(reporting.arguments() if reporting else {"output_dir": str(scratch), **SILENT}),
+        **usual_arguments(network, settings, len(batches), seed, scratch, reporting),
         beta=beta,
         precompute_ref_log_probs=True,
         max_length=None,
         disable_dropout=False,  # it would stay so in the network, for whatever is trained after this
         gradient_checkpointing=False,
         bf16=False,
-        max_steps=len(batches),
         per_device_train_batch_size=settings.batch,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.schedule,
-        warmup_steps=round(settings.warmup * len(batches)),
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.clip,
-        optim="adamw_torch_fused",
-        adam_beta2=settings.beta2,
-        save_strategy="no",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        seed=seed,
-        use_cpu=on_cpu(network),
     )
     started = time.perf_counter()
     report = Report(progress, keep)

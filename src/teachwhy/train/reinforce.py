@@ -18,9 +18,9 @@ from trl import GRPOConfig, GRPOTrainer
 
 from ..models import Chat
 from .over_trl import Unannounced, left_as_it_was, refuse_adapted_head
-from .reporters import SILENT, Reporting
+from .reporters import Reporting
 from .settings import TrainSettings
-from .supervised import FixedBatches, Keep, Trained
+from .supervised import FixedBatches, Keep, Trained, usual_arguments
 from .tasks import LOWEST, Reward, TaskRow
 
 
@@ -164,7 +164,7 @@ def train_reinforced(
     refuse_adapted_head(network)
     set_seed(seed)
     arguments = GRPOConfig(
-        **(reporting.arguments() if reporting else {"output_dir": str(scratch), **SILENT}),
+        **usual_arguments(network, settings, len(batches), seed, scratch, reporting),
         num_generations=group,
         max_completion_length=max_new_tokens,
         temperature=temperature,
@@ -172,19 +172,7 @@ def train_reinforced(
         loss_type="grpo",
         gradient_checkpointing=False,
         bf16=False,
-        max_steps=len(batches),
         per_device_train_batch_size=group * max(map(len, batches)),
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.schedule,
-        warmup_steps=round(settings.warmup * len(batches)),
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.clip,
-        optim="adamw_torch_fused",
-        adam_beta2=settings.beta2,
-        save_strategy="no",
-        disable_tqdm=True,
-        seed=seed,
-        use_cpu=next(network.parameters()).device.type == "cpu",
     )
     started = time.perf_counter()
     report = ReportRewards(progress, keep)

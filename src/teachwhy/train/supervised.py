@@ -244,21 +244,8 @@ def train_adapter(
     """
     set_seed(seed)
     arguments = TrainingArguments(
-        **(reporting.arguments() if reporting else {"output_dir": str(scratch), **SILENT}),
-        max_steps=len(batches),
+        **usual_arguments(network, settings, len(batches), seed, scratch, reporting),
         per_device_train_batch_size=settings.batch,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.schedule,
-        warmup_steps=round(settings.warmup * len(batches)),
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.clip,
-        optim="adamw_torch_fused",
-        adam_beta2=settings.beta2,
-        save_strategy="no",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        seed=seed,
-        use_cpu=on_cpu(network),
     )
     started = time.perf_counter()
     report = Report(progress, {update: partial(in_whole, trunk, kept) for update, kept in keep.items()})
@@ -289,6 +276,28 @@ def train_adapter(
         seconds=time.perf_counter() - started,
         processes=trainer.accelerator.num_processes,
     )
+
+
+def usual_arguments(
+    network: Any, settings: TrainSettings, updates: int, seed: int, scratch: Path, reporting: Reporting | None
+) -> dict[str, Any]:
+    """What trainers of every kind are told alike."""
+    return {
+        **(reporting.arguments() if reporting else {"output_dir": str(scratch), **SILENT}),
+        "max_steps": updates,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": settings.schedule,
+        "warmup_steps": round(settings.warmup * updates),
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.clip,
+        "optim": "adamw_torch_fused",
+        "adam_beta2": settings.beta2,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "seed": seed,
+        "use_cpu": on_cpu(network),
+    }
 
 
 def on_cpu(network: Any) -> bool:
