@@ -112,7 +112,7 @@ def draw_lines(
 ) -> Drawing:
     """Scores against size, each line named at its end and told apart by its mark.
 
-    even: on a scale of even steps, which may begin at 0; else a logarithmic one.
+    even: updates on a scale of even steps, which may begin at 0, and the whole range of a share; else a logarithmic one.
     """
     return Drawing(name, title, lambda width: lines_canvas(lines, across, up, sizes, width, even))
 
@@ -126,6 +126,8 @@ def lines_canvas(
         bottom = top + ABOVE + body
         axes = figure.add_axes((left / width, 1 - bottom / height, (width - left - right) / width, body / height))
         axes.set_xscale("linear" if even else "log")
+        if even:  # so that small steps do not look large
+            axes.set_ylim(-0.02, 1.02)
         axes.patch.set_visible(False)
         for side in ("right", "top"):
             axes.spines[side].set_visible(False)
