@@ -112,7 +112,7 @@ def draw_lines(
 ) -> Drawing:
     """Scores against size, each line named at its end and told apart by its mark.
 
-    even: updates on a scale of even steps, which may begin at 0, and the whole range of a share; else a logarithmic one.
+    even: on a scale of even steps, which may begin at 0, over the whole range of a share; else a logarithmic one.
     """
     return Drawing(name, title, lambda width: lines_canvas(lines, across, up, sizes, width, even))
 
