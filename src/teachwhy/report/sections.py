@@ -69,69 +69,60 @@ def panels_view(
     }
 
 
-# Sizes and noise
+# Sizes and stages
 
 
 def curves_view(results: Record, drawn: bool) -> list[dict[str, Any]]:
     """For each measure the scores of its arms by size."""
-    found: dict[tuple[str, str, str], list[Record]] = {}
-    for record in results["curves"]:
-        key = (record["exam"], record["metric"], wording.subset_label(record["subset"]))
-        found.setdefault(key, []).append(record)
-    return [curve_view(results, number, *key, records, drawn) for number, (key, records) in enumerate(found.items())]
-
-
-def curve_view(
-    results: Record, number: int, exam: str, metric: str, subset: str, records: Sequence[Record], drawn: bool
-) -> dict[str, Any]:
-    lines = [
-        Line(record["arm"], points)
-        for record in records
-        if (points := [(one["tokens"], one["estimate"]) for one in record["points"] if has_number(one)])
-    ]
-    sizes = sorted({size for line in lines for size, _ in line.points})
-    across, up = "tokens that training read", spaced(metric)
-    drawing = draw_lines(f"curves-{number}", lines, across, up, sizes, title=f"{up} by size")
-    return {
-        "metric": wording.metric_of(results, exam, metric),
-        "subset": subset,
-        "records": records,
-        "figure": drawing if drawn and lines else None,
-        "alt": "; ".join(f"{line.label}: {', '.join(share(score) for _, score in line.points)}" for line in lines),
-    }
-
-
-# Stages
+    return line_views(results, results["curves"], "curves", "tokens", "tokens that training read", "by size", drawn)
 
 
 def stage_views(results: Record, drawn: bool) -> list[dict[str, Any]]:
     """For each measure the scores of the arms that were examined on their way, at each checkpoint."""
+    records = results.get("stage_curves", ())
+    return line_views(results, records, "stages", "updates", "updates so far", "on the way", drawn, even=True)
+
+
+def line_views(
+    results: Record,
+    records: Sequence[Record],
+    name: str,
+    field: str,
+    across: str,
+    by: str,
+    drawn: bool,
+    even: bool = False,
+) -> list[dict[str, Any]]:
+    """For each measure of the records their scores against a field of their points, a line for each arm.
+
+    name, by: of the figures. across: what the field is, in words. even: as `draw_lines` takes it.
+    """
     found: dict[tuple[str, str, str], list[Record]] = {}
-    for record in results.get("stage_curves", ()):
+    for record in records:
         key = (record["exam"], record["metric"], wording.subset_label(record["subset"]))
         found.setdefault(key, []).append(record)
-    return [stage_view(results, number, *key, records, drawn) for number, (key, records) in enumerate(found.items())]
-
-
-def stage_view(
-    results: Record, number: int, exam: str, metric: str, subset: str, records: Sequence[Record], drawn: bool
-) -> dict[str, Any]:
-    lines = [
-        Line(record["arm"], points)
-        for record in records
-        if (points := [(one["updates"], one["estimate"]) for one in record["points"] if has_number(one)])
-    ]
-    updates = sorted({update for line in lines for update, _ in line.points})
-    up = spaced(metric)
-    title = f"{up} on the way"
-    drawing = draw_lines(f"stages-{number}", lines, "updates so far", up, updates, title=title, even=True)
-    return {
-        "metric": wording.metric_of(results, exam, metric),
-        "subset": subset,
-        "records": records,
-        "figure": drawing if drawn and lines else None,
-        "alt": "; ".join(f"{line.label}: {', '.join(share(score) for _, score in line.points)}" for line in lines),
-    }
+    views = []
+    for number, ((exam, metric, subset), of_measure) in enumerate(found.items()):
+        lines = [
+            Line(record["arm"], points)
+            for record in of_measure
+            if (points := [(one[field], one["estimate"]) for one in record["points"] if has_number(one)])
+        ]
+        places = sorted({place for line in lines for place, _ in line.points})
+        up = spaced(metric)
+        drawing = draw_lines(f"{name}-{number}", lines, across, up, places, title=f"{up} {by}", even=even)
+        views.append(
+            {
+                "metric": wording.metric_of(results, exam, metric),
+                "subset": subset,
+                "records": of_measure,
+                "figure": drawing if drawn and lines else None,
+                "alt": "; ".join(
+                    f"{line.label}: {', '.join(share(score) for _, score in line.points)}" for line in lines
+                ),
+            }
+        )
+    return views
 
 
 # What each exam asks to be shown

@@ -207,14 +207,3 @@ def refuse_four_bits(settings: TrainSettings, stage: str) -> None:
             where=f"stage {stage!r}",
             remedy="Take `train.quantize` out, or the stage.",
         )
-
-
-def refuse_long(rows: Sequence[TaughtRow], context: int, stage: str) -> None:
-    """Refuse rows that the model cannot hold."""
-    longest = max((row.length for row in rows), default=0)
-    if context and longest > context:
-        raise CheckError(
-            f"A row of the stage {stage!r} has {longest} tokens; the model's context holds {context}.",
-            where=f"stage {stage!r}",
-            remedy="Shorten it; rows are never cut.",
-        )

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ...data import Example, Row, read_examples
+from ...data import Example, read_examples
 from ...errors import InputError
 from .stage import Lessons, Making, stage_kind
 from .supervised import RowStage
@@ -41,7 +41,7 @@ class WashoutStage(RowStage):
 
     def lessons(self, making: Making) -> Lessons:
         turned = contrary_examples(making.examples, self.contrary, self.name)
-        rows = [action_row(example, making) for example in [*making.material, *turned]]
+        rows = [making.writing.row(example) for example in [*making.material, *turned]]
         if not rows:
             raise InputError(
                 f"The stage {self.name!r} has nothing to train on.",
@@ -49,10 +49,6 @@ class WashoutStage(RowStage):
                 remedy="Name `files` of unrelated tasks, or a number of `contrary` examples.",
             )
         return self.of_rows(making, rows, self.settings(making.own.settings))
-
-
-def action_row(example: Example, making: Making) -> Row:
-    return making.writing.row(example)
 
 
 def contrary_examples(examples: Sequence[Example], count: int, stage: str) -> list[Example]:
