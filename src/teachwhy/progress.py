@@ -75,3 +75,35 @@ class RunProgress:
         elif time.monotonic() - self.last_line.get(unit, self.started[unit]) >= PLAIN_EVERY_SECONDS:
             self.last_line[unit] = time.monotonic()
             self.say(f"{description} {message['done']}/{message['total']} {message['note']}".rstrip())
+
+
+class LessonProgress:
+    """Lessons finished of those wanted: a bar on a terminal, a line now and then otherwise."""
+
+    def __init__(self, name: str) -> None:
+        self.shown = RunProgress()
+        self.name = name
+        self.task: Any = None
+        self.last_line = time.monotonic()
+        self.answers = 0
+
+    def __enter__(self) -> Any:
+        self.shown.__enter__()
+        return self.tell
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.shown.__exit__(kind, error, trace)
+
+    def tell(self, done: int, wanted: int, stage: str) -> None:
+        """done, wanted: lessons. stage: the one that was answered last; empty where none was."""
+        self.answers += bool(stage)
+        note = f"{self.answers:,} answers asked for, now {stage}" if stage else ""
+        if self.shown.console.is_terminal:
+            if self.task is None:
+                self.task = self.shown.bars.add_task(self.name, total=wanted, note="")
+            self.shown.bars.update(self.task, completed=done, note=note)
+        elif time.monotonic() - self.last_line >= PLAIN_EVERY_SECONDS:
+            self.last_line = time.monotonic()
+            self.shown.say(f"{self.name} {done}/{wanted} lessons {note}".rstrip())

@@ -56,12 +56,16 @@ def read_price(path: Path, model: str) -> Price | None:
 
 @dataclass
 class Purse:
-    """What may be spent. price: None where it is not known; limit: None for no limit; spent: in dollars."""
+    """What may be spent. price: None where it is not known; limit: None for no limit; spent: in dollars.
+
+    beside: the purse of another model, which the same limit holds for.
+    """
 
     price: Price | None = None
     limit: float | None = None
     spent: float = 0.0
     reserved: float = 0.0
+    beside: Purse | None = None
 
     def worst(self, prompt: str, max_new_tokens: int) -> float:
         """The most that one answer may cost: a token for every two bytes of the prompt, and the longest answer."""
@@ -69,7 +73,8 @@ class Purse:
 
     def fits(self, worst: float) -> bool:
         """Whether it is there, with all that is under way at its worst."""
-        return self.limit is None or self.spent + self.reserved + worst <= self.limit
+        elsewhere = self.beside.spent + self.beside.reserved if self.beside else 0.0
+        return self.limit is None or self.spent + self.reserved + elsewhere + worst <= self.limit
 
     def take(self, worst: float) -> None:
         self.reserved += worst

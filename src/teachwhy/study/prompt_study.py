@@ -23,7 +23,7 @@ WHOLE, RULES = "policy_in_prompt", "rules_in_prompt"
 INSTEAD = (RULES, "rules_neutral_in_prompt", "rules_shuffled_in_prompt", "more_rules_in_prompt")
 # Exam -> what its contrasts measure: by choice where a model's probabilities are seen, and else as written.
 MEASURES = {"edge_cases": ("pair_accuracy", "correct"), "framings": ("agreement_by_choice", "agreement")}
-MARK = "# Written by `teachwhy prompt`, "
+MARK = "# Written by `teachwhy {command}`, {content}."
 PRICES_FILE = "prices.yaml"
 
 
@@ -55,9 +55,7 @@ def write_prompt_study(choices: PromptChoices, say: Any) -> Path:
     """
     path = choices.folder / "study.yaml"
     body = as_yaml(prompt_settings(choices, say))
-    text = (
-        f"{MARK}{fingerprint(body)[:16]}. Once edited it is yours: `teachwhy prompt --study {choices.folder}`\n{body}"
-    )
+    text = f"{mark('prompt', body)} Once edited it is yours: `teachwhy prompt --study {choices.folder}`\n{body}"
     if path.exists() and edited(read_text(path)):
         raise InputError(
             "This study was edited since it was written, and would be lost.",
@@ -70,10 +68,15 @@ def write_prompt_study(choices: PromptChoices, say: Any) -> Path:
     return path
 
 
+def mark(command: str, body: str) -> str:
+    """How the first line of a study file begins that a command wrote: with what tells whether it was edited since."""
+    return MARK.format(command=command, content=fingerprint(body)[:16])
+
+
 def edited(text: str) -> bool:
-    """Whether a study file is no longer, or never was, as `write_prompt_study` left it."""
+    """Whether a study file is no longer, or never was, as a command of ours left it."""
     first, _, body = text.partition("\n")
-    written = re.match(re.escape(MARK) + r"([0-9a-f]{16})\.", first)
+    written = re.match(MARK.format(command="[a-z]+", content="([0-9a-f]{16})"), first)
     return not written or written[1] != fingerprint(body)[:16]
 
 

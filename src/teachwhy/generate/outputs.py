@@ -1,0 +1,90 @@
+"""Finished lessons: drafts as the records that a study reads, and what is told of them beside that."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import BaseModel, ValidationError
+
+from ..study.folder import folder_error
+from .draft import Draft
+from .recipe import OUTPUTS, Recipe
+
+LESSONS, TRAIL, DROPPED = "lessons.jsonl", "trail.jsonl", "dropped.jsonl"
+NOT_A_LESSON = "does not make a lesson"
+
+
+def record_of(draft: Draft, recipe: Recipe) -> dict[str, Any]:
+    """The fields of a lesson that a draft has come to. Errors (ValidationError): it makes none."""
+    model: type[BaseModel] = OUTPUTS[recipe.output]
+    known = {*model.model_fields, "prompt"} - {"id"}
+    fields = {name: value for name, value in draft.fields.items() if name in known}
+    if "messages" in fields:
+        fields.pop("prompt", None)
+    model.model_validate({"id": draft.id, **fields})
+    return {"id": draft.id, **fields}
+
+
+@dataclass
+class Ledger:
+    """The files of one run, written line by line under temporary names, and put in their place at its end.
+
+    finished: lessons written. fields: those that all of them have. causes: (stage, cause) -> drafts dropped.
+    """
+
+    folder: Path
+    recipe: Recipe
+    streams: dict[str, IO[str]] = field(default_factory=dict)
+    finished: int = 0
+    fields: set[str] = field(default_factory=set)
+    causes: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def finish(self, draft: Draft) -> dict[str, Any] | None:
+        """Write a lesson down with its trail; None where it makes none."""
+        try:
+            record = record_of(draft, self.recipe)
+        except ValidationError as error:
+            first = error.errors()[0]
+            self.drop(draft, "", NOT_A_LESSON, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+            return None
+        self.write(LESSONS, record)
+        self.write(TRAIL, {"id": draft.id, "stages": [change.record() for change in draft.trail]})
+        self.fields = self.fields & set(record) if self.finished else set(record)
+        self.finished += 1
+        return record
+
+    def drop(self, draft: Draft, stage: str, cause: str, detail: str = "") -> None:
+        """Write down that a draft goes no further. quota: how many lessons were to come of it."""
+        self.causes[stage, cause] += 1
+        told = {"id": draft.id, "stage": stage, "cause": cause, "detail": detail, "lessons": draft.quota}
+        self.write(DROPPED, {name: value for name, value in told.items() if value != ""})
+
+    def write(self, name: str, record: dict[str, Any]) -> None:
+        self.streams[name].write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def ledger(folder: Path, recipe: Recipe) -> Iterator[Ledger]:
+    """What is written inside the block lies in its place when the block ends; after an error the old files still do."""
+    names = {name: folder / f".{name}.{os.getpid()}.tmp" for name in (LESSONS, TRAIL, DROPPED)}
+    try:
+        streams = {name: path.open("w", encoding="utf-8") for name, path in names.items()}
+        try:
+            yield Ledger(folder, recipe, dict(streams))
+            for name, stream in streams.items():
+                stream.flush()
+                os.fsync(stream.fileno())
+                names[name].replace(folder / name)
+        finally:
+            for name, stream in streams.items():
+                stream.close()
+                names[name].unlink(missing_ok=True)
+    except OSError as error:
+        raise folder_error(error, folder) from None

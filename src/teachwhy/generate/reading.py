@@ -1,0 +1,131 @@
+"""What a teacher wrote, read into fields: JSON as it was asked for, or the cause why there is none."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..models import Reply
+
+REFUSED, CUT_OFF, MALFORMED = "refused", "cut off", "not as it was asked for"
+REFUSAL = re.compile(
+    r"^\W*(?:i(?:['’]?m| am) (?:very |really )?(?:sorry|unable|not able)|sorry,|i can(?:no|['’])t\b"
+    r"|i (?:will not|won['’]t)\b|as an ai\b|unfortunately,? i (?:can|am))",
+    re.IGNORECASE,
+)
+TEXT, TRUTH, LIST = "text", "truth", "list"
+TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
+Fits = Callable[[dict[str, Any]], str | None]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What an answer is to look like.
+
+    fields: name -> TEXT, TRUTH or LIST. entry: the text fields of each entry of a list. count: how many entries.
+    """
+
+    fields: Mapping[str, str]
+    entry: tuple[str, ...] = ()
+    count: int = 0
+
+    def asked_for(self) -> str:
+        """In words, for the end of a prompt: one JSON object as an example of itself."""
+        entry = dict.fromkeys(self.entry, TEXT)
+        shown = {name: {TEXT: TEXT, TRUTH: True, LIST: [entry]}[kind] for name, kind in self.fields.items()}
+        said = "Answer with one JSON object and nothing else, in this form"
+        if self.count:
+            said += f", with exactly {self.count} {'entry' if self.count == 1 else 'entries'} in the list"
+        if TRUTH in self.fields.values():
+            said += ", true or false as it is"
+        return f"{said}:\n{json.dumps(shown)}"
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was read of an answer. cause: why there is nothing; detail: more of that, for people."""
+
+    values: dict[str, Any] | None
+    cause: str | None = None
+    detail: str = ""
+
+
+def read_answer(reply: Reply, form: Form) -> Read:
+    """The fields of an answer that came. A single text may also be the whole answer, as weak models write it."""
+    if reply.cause:
+        return Read(None, reply.cause)
+    value = first_object(reply.text)
+    if value is None:
+        return read_plain(reply, form)
+    try:
+        values = {name: read_field(value[name], kind, form) for name, kind in form.fields.items()}
+        json.dumps(values, ensure_ascii=False).encode()
+    except KeyError as error:
+        return Read(None, MALFORMED, f"the field {error.args[0]!r} is not there")
+    except UnicodeEncodeError:
+        return Read(None, MALFORMED, "half a character")
+    except ValueError as error:
+        return Read(None, MALFORMED, str(error))
+    return Read(values)
+
+
+def read_plain(reply: Reply, form: Form) -> Read:
+    """An answer without an object in it."""
+    text = reply.text.strip()
+    if REFUSAL.match(text):
+        return Read(None, REFUSED, text[:200])
+    if reply.cut:
+        return Read(None, CUT_OFF)
+    if list(form.fields.values()) == [TEXT] and text and not text.startswith(("{", "```")):
+        return Read(dict.fromkeys(form.fields, text))
+    return Read(None, MALFORMED, "no JSON object")
+
+
+def first_object(text: str) -> dict[str, Any] | None:
+    """The first whole JSON object of a text, whatever stands around it."""
+    decoder = json.JSONDecoder(strict=False)
+    for found in list(re.finditer(r"\{", text))[:50]:
+        try:
+            value, _ = decoder.raw_decode(text, found.start())
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            return value
+    return None
+
+
+def read_field(value: Any, kind: str, form: Form) -> Any:
+    if kind == TRUTH:
+        return read_truth(value)
+    if kind == LIST:
+        return read_list(value, form)
+    return read_text(value)
+
+
+def read_text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("a field holds no text")
+    return value.strip()
+
+
+def read_truth(value: Any) -> bool:
+    truth = value if isinstance(value, bool) else TRUTHS.get(str(value).strip().lower())
+    if truth is None:
+        raise ValueError("neither true nor false")
+    return truth
+
+
+def read_list(value: Any, form: Form) -> list[dict[str, str]]:
+    """Entries with the fields of the form; a bare text will do where there is one field. More than asked for is cut."""
+    if not isinstance(value, list):
+        raise ValueError("no list")
+    single = form.entry[0]
+    entries = [{single: entry} if isinstance(entry, str) and len(form.entry) == 1 else entry for entry in value]
+    if not all(isinstance(entry, dict) and set(form.entry) <= set(entry) for entry in entries):
+        raise ValueError("an entry of the list lacks a field")
+    if len(entries) < form.count:
+        raise ValueError(f"{len(entries)} entries where {form.count} were asked for")
+    return [{name: read_text(entry[name]) for name in form.entry} for entry in entries[: form.count]]

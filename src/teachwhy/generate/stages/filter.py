@@ -1,0 +1,46 @@
+"""The kind `filter`: yes or no to a few questions about each draft, which goes on only with the right answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from ..draft import Draft
+from ..reading import TEXT, TRUTH, Form
+from ..teacher import Question
+from .stage import Asking, Strict, Work, asked_together, stage_kind
+
+
+class Check(Strict):
+    """A question to be answered with yes or no, and the answer that speaks for the draft."""
+
+    ask: str
+    want: bool = True
+
+
+@stage_kind
+class Filter(Asking):
+    """The judge answers yes or no to questions about each draft; one with a wrong answer is dropped, or only marked."""
+
+    kind: Literal["filter"] = "filter"
+    by: str = Field("judge", pattern="^(teacher|judge)$")
+    checks: dict[str, Check] = Field(min_length=1, description="Name -> question.")
+    keep: Literal["all", "marked"] = Field("all", description="all: drop what fails one; marked: drop nothing.")
+    temperature: float = Field(0.0, ge=0, le=2)
+    max_tokens: int = Field(300, gt=0)
+
+    def through(self, drafts: Sequence[Draft], work: Work) -> Iterable[Draft]:
+        form = Form(dict.fromkeys(self.checks, TRUTH) | {"because": TEXT})
+        asked = "\n".join(f"{name}: {check.ask}" for name, check in self.checks.items())
+        questions = [Question(draft.id, self.messages(draft, work.policy, form, asked), form) for draft in drafts]
+        for draft, read in asked_together(drafts, self.ask(questions, work), self.name, work.drop):
+            values = read.values or {}
+            failed = [name for name, check in self.checks.items() if values[name] != check.want]
+            if failed and self.keep == "all":
+                work.drop(draft, self.name, f"failed {', '.join(failed)}", values["because"])
+            else:
+                yield draft.changed(
+                    self.name, {}, {"judged": {name: name not in failed for name in self.checks}} | values
+                )

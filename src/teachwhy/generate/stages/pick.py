@@ -1,0 +1,37 @@
+"""The kind `pick`: fields from a list in the recipe, without a model."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ..draft import Draft, shared_out
+from .stage import Stage, Work, stage_kind
+
+
+@stage_kind
+class Pick(Stage):
+    """Fields from a list in the recipe: each entry in turn makes a draft, or one is drawn for each draft."""
+
+    kind: Literal["pick"] = "pick"
+    values: list[dict[str, Any]] = Field(min_length=1, description="Entries; each has the same fields.")
+    how: Literal["each", "one"] = Field("one", description="each: a draft of every entry; one: a seeded draw.")
+
+    def given(self) -> set[str]:
+        return set.intersection(*(set(entry) for entry in self.values))
+
+    def planned(self, quotas: Sequence[int]) -> tuple[int, list[int]]:
+        if self.how == "one":
+            return 0, list(quotas)
+        return 0, [share for quota in quotas for share in shared_out(quota, len(self.values)) if share]
+
+    def through(self, drafts: Sequence[Draft], work: Work) -> Iterable[Draft]:
+        for draft in drafts:
+            if self.how == "each":
+                yield from draft.children(self.name, self.values)
+            else:
+                drawn = random.Random(f"{work.seed} {self.name} {draft.id}").choice(self.values)
+                yield draft.changed(self.name, drawn)

@@ -1,0 +1,85 @@
+"""The kind `write`: the teacher writes fields of a draft, or writes them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from ...policy import Policy
+from ...text import words
+from ..draft import Draft
+from ..reading import TEXT, Form
+from ..teacher import Question
+from .stage import Asking, Work, asked_together, stage_kind
+
+WITHIN, WITHIN_WORDS = 0.25, 4  # of the words asked for, and never less than so many words
+
+
+@stage_kind
+class Write(Asking):
+    """The teacher writes fields of each draft; a field that is there already is written anew."""
+
+    kind: Literal["write"] = "write"
+    gives: list[str] = Field(min_length=1)
+    unless_there: bool = Field(False, description="Ask only of drafts that lack one of the fields.")
+    as_long_as: str | None = Field(None, description="A field whose number of words the first of `gives` is to have.")
+    words: tuple[int, int] | None = Field(None, description="Fewest and most words of the first of `gives`.")
+    one_of: dict[str, list[str]] = Field(default_factory=dict, description="Field -> the values it may have.")
+
+    def needs(self) -> set[str]:
+        return super().needs() | ({self.as_long_as} if self.as_long_as else set())
+
+    def given(self) -> set[str]:
+        return set(self.gives)
+
+    def through(self, drafts: Sequence[Draft], work: Work) -> Iterable[Draft]:
+        form = Form(dict.fromkeys(self.gives, TEXT))
+        open_drafts = [draft for draft in drafts if not self.unless_there or not set(self.gives) <= set(draft.fields)]
+        questions = [
+            Question(
+                draft.id,
+                self.messages(draft, work.policy, form, self.wishes(draft)),
+                form,
+                self.fits(draft, work.policy),
+            )
+            for draft in open_drafts
+        ]
+        reads = self.ask(questions, work)
+        written = {draft.id: read for draft, read in asked_together(open_drafts, reads, self.name, work.drop)}
+        asked = {draft.id for draft in open_drafts}
+        for draft in drafts:
+            if draft.id not in asked:
+                yield draft
+            elif draft.id in written:
+                yield draft.changed(self.name, written[draft.id].values or {})
+
+    def bounds(self, draft: Draft) -> tuple[int, int] | None:
+        """Fewest and most words of what is written first."""
+        if not self.as_long_as:
+            return self.words
+        count = len(words(str(draft.fields[self.as_long_as])))
+        room = max(WITHIN_WORDS, round(WITHIN * count))
+        return max(1, count - room), count + room
+
+    def wishes(self, draft: Draft) -> str:
+        """What else is said of the answer: its length, and what a field may be."""
+        said = [f"`{name}` is one of: {', '.join(values)}." for name, values in self.one_of.items()]
+        if bounds := self.bounds(draft):
+            said.append(f"Write `{self.gives[0]}` in {bounds[0]} to {bounds[1]} words.")
+        return " ".join(said)
+
+    def fits(self, draft: Draft, policy: Policy):  # type: ignore[no-untyped-def]
+        def fault(values: dict[str, str]) -> str | None:
+            for name, allowed in self.one_of.items():
+                if values.get(name) not in allowed:
+                    return f"`{name}` is none of {', '.join(allowed)}"
+            if "principle" in values and values["principle"] not in policy.ids:
+                return "`principle` is none of the policy's"
+            bounds, count = self.bounds(draft), len(words(values[self.gives[0]]))
+            if bounds and not bounds[0] <= count <= bounds[1]:
+                return f"`{self.gives[0]}` has {count} words, not {bounds[0]} to {bounds[1]}"
+            return None
+
+        return fault

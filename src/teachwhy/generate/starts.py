@@ -1,0 +1,65 @@
+"""Where lessons start: the principles of a policy, or examples that somebody has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..data import Example, read_examples
+from ..errors import InputError, unknown_name
+from ..policy import Policy
+from .draft import Draft, shared_out
+from .recipe import Recipe, shipped
+
+USUAL_COUNT = 20  # lessons, where a recipe starts from the policy and no number is given
+
+
+def starts_of(recipe: Recipe, policy: Policy, examples: Sequence[Example], count: int | None) -> list[Draft]:
+    """The drafts that a recipe starts with. count: lessons wanted; None for 20, or for all the examples."""
+    if recipe.starts == "policy":
+        shares = shared_out(USUAL_COUNT if count is None else count, len(policy.principles))
+        return [
+            Draft(principle.id, {"principle": principle.id, **recipe.fields}, share)
+            for principle, share in zip(policy.principles, shares, strict=True)
+            if share
+        ]
+    read = examples if count is None else examples[:count]
+    return [Draft(example.id, {**of_example(example), **recipe.fields}) for example in read]
+
+
+def of_example(example: Example) -> dict[str, Any]:
+    """The fields that it has."""
+    return {name: value for name, value in example.model_dump().items() if value not in (None, "") and name != "id"}
+
+
+def given_examples(recipe: Recipe, paths: Sequence[Path], policy: Policy) -> list[Example]:
+    """The examples named, or the recipe's samples. Errors: none; a field or principle that is not there."""
+    if recipe.starts == "policy":
+        if paths:
+            raise InputError(
+                f"The recipe {recipe.name!r} starts from the policy and reads no examples.",
+                where="--from",
+                remedy="Leave it out.",
+            )
+        return []
+    if not paths and not recipe.sample:
+        raise InputError(
+            f"The recipe {recipe.name!r} starts from examples, and none are given.",
+            where="--from",
+            remedy="Name a JSONL of examples, or of chats in OpenAI's or Hugging Face's form.",
+        )
+    examples = read_examples(paths or [Path(str(shipped().parent / "samples" / str(recipe.sample)))])
+    for example in examples:
+        for name in recipe.reads:
+            if not getattr(example, name):
+                raise InputError(
+                    f"The recipe {recipe.name!r} needs the field {name!r}, which example {example.id!r} does not have.",
+                    where=f"{', '.join(map(str, paths))}, id {example.id!r}",
+                    remedy="Write it, or make it with another recipe first; `teachwhy generate why` writes reasons.",
+                )
+        if example.principle and example.principle not in policy.ids:
+            raise unknown_name(
+                f"principle of the policy (example {example.id!r})", example.principle, policy.ids, where=policy.file
+            )
+    return examples

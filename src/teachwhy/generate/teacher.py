@@ -1,0 +1,153 @@
+"""A teacher: questions in, fields out. What was answered before is not asked again, and every failure has its cause."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..models import Reply, Sampling, Speaker
+from ..models.api import GIVEN_UP, OVER_BUDGET
+from ..text import fingerprint
+from .answers import Answers
+from .reading import Fits, Form, Read, read_answer
+
+TRIES = 3
+UNFIT = "does not serve"
+Messages = tuple[Mapping[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing asked of a teacher.
+
+    draft: id of the lesson it is for. form: what the answer is to look like; None for the text as it is. fits: what is
+    wrong with the values, None where nothing is. sample: sets it apart from the same question asked again.
+    """
+
+    draft: str
+    messages: Messages
+    form: Form | None
+    fits: Fits = lambda values: None
+    sample: int = 0
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How all questions of a stage are asked. temperature: 0 for the likeliest words."""
+
+    stage: str
+    max_new_tokens: int
+    temperature: float
+
+
+@dataclass
+class Usage:
+    """What a stage took in this run, found or bought: questions, and the replies that it took to answer them."""
+
+    questions: int = 0
+    replies: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+class Stopped(Exception):
+    """Nothing more can be asked in this run: the budget is spent, or the teacher no longer answers."""
+
+
+@dataclass
+class Teacher:
+    """A model that is asked, with its answers so far.
+
+    name: as it was given. pinned: the provider that must serve it, part of every key. troubles: how often each failure
+    was met, by stage and cause; used: what each stage took; tell: is told of every answer that comes.
+    """
+
+    name: str
+    speaker: Speaker
+    answers: Answers
+    pinned: str = ""
+    troubles: Counter[tuple[str, str]] = field(default_factory=Counter)
+    used: dict[str, Usage] = field(default_factory=dict)
+    tell: Callable[[str], None] = lambda stage: None
+
+    def ask(self, questions: Sequence[Question], manner: Manner) -> list[Read]:
+        """What was read of the answer to each question, in order; asked anew where it is of no use, up to three times.
+
+        Errors: `Stopped`.
+        """
+        usage = self.used.setdefault(manner.stage, Usage())
+        usage.questions += len(questions)
+        found: dict[int, Read] = {}
+        samples = dict.fromkeys(range(len(questions)), 0)
+        for _ in range(TRIES):
+            places = [place for place in samples if place not in found or found[place].cause]
+            if not places:
+                break
+            replies = self.replies([questions[place] for place in places], [samples[place] for place in places], manner)
+            for place, reply in zip(places, replies, strict=True):
+                found[place] = self.read(questions[place], reply, manner.stage)
+                usage.replies += 1
+                usage.tokens_in += reply.tokens_in
+                usage.tokens_out += reply.tokens_out
+                samples[place] += reply.came  # what never came is asked for again under the same key
+        return [found[place] for place in range(len(questions))]
+
+    def read(self, question: Question, reply: Reply, stage: str) -> Read:
+        if not reply.came:
+            read = Read(None, reply.cause or "no answer", reply.detail)
+        elif question.form is None:
+            read = Read(None, reply.cause) if reply.cause else Read({"text": reply.text})
+        else:
+            read = read_answer(reply, question.form)
+        if read.values is not None and (fault := question.fits(read.values)):
+            read = Read(None, UNFIT, fault)
+        if read.cause:
+            self.troubles[stage, read.cause] += 1
+        return read
+
+    def replies(self, questions: Sequence[Question], samples: Sequence[int], manner: Manner) -> list[Reply]:
+        """A reply to each question, those that are known and the others asked for together."""
+        prompts = [self.speaker.chat.prompt(question.messages) for question in questions]
+        keys = [
+            self.key(prompt, manner, question.sample, sample)
+            for prompt, question, sample in zip(prompts, questions, samples, strict=True)
+        ]
+        known = {key: reply for key in dict.fromkeys(keys) if (reply := self.answers.known(key))}
+        self.answers.found += len(known)
+        open_places = list({key: place for place, key in reversed(list(enumerate(keys))) if key not in known}.values())[
+            ::-1
+        ]
+        known |= self.put([(keys[place], prompts[place], questions[place]) for place in open_places], manner)
+        return [known[key] for key in keys]
+
+    def put(self, asked: Sequence[tuple[str, str, Question]], manner: Manner) -> dict[str, Reply]:
+        """Ask what is not known yet, and write down each call as it goes out and comes back. Errors: `Stopped`."""
+
+        def on_ask(place: int) -> None:
+            key, _, question = asked[place]
+            self.answers.send(key, manner.stage, question.draft, self.name, question.sample)
+
+        def on_reply(place: int, reply: Reply) -> None:
+            self.answers.receive(asked[place][0], reply)
+            self.answers.asked += 1
+            self.tell(manner.stage)
+
+        seeds = tuple(int(key[:7], 16) for key, _, _ in asked)
+        sampling = Sampling(manner.temperature, seeds) if manner.temperature else None
+        replies = self.speaker.replies(
+            [prompt for _, prompt, _ in asked],
+            max_new_tokens=manner.max_new_tokens,
+            sampling=sampling,
+            on_reply=on_reply,
+            on_ask=on_ask,
+        )
+        stopped = next((reply.cause for reply in replies if reply.cause in (OVER_BUDGET, GIVEN_UP)), None)
+        if stopped:
+            raise Stopped(stopped)
+        return {key: reply for (key, _, _), reply in zip(asked, replies, strict=True)}
+
+    def key(self, prompt: str, manner: Manner, sample: int, again: int) -> str:
+        """Of all that an answer depends on. again: how often an answer of no use came before."""
+        told = [self.name, self.pinned, prompt, manner.max_new_tokens, manner.temperature, sample, again]
+        return fingerprint(told)
