@@ -10,7 +10,7 @@ from ..models import Reply, Sampling, Speaker
 from ..models.api import GIVEN_UP, OVER_BUDGET
 from ..text import fingerprint
 from .answers import Answers
-from .reading import Fits, Form, Read, read_answer
+from .reading import CUT_OFF, Fits, Form, Read, read_answer
 
 TRIES = 3
 UNFIT = "does not serve"
@@ -97,7 +97,8 @@ class Teacher:
         if not reply.came:
             read = Read(None, reply.cause or "no answer", reply.detail)
         elif question.form is None:
-            read = Read(None, reply.cause) if reply.cause else Read({"text": reply.text})
+            cause = reply.cause or (CUT_OFF if reply.cut else None)
+            read = Read(None, cause) if cause else Read({"text": reply.text})
         else:
             read = read_answer(reply, question.form)
         if read.values is not None and (fault := question.fits(read.values)):

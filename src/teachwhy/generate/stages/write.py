@@ -14,7 +14,7 @@ from ..reading import TEXT, Form
 from ..teacher import Question
 from .stage import Asking, Work, asked_together, stage_kind
 
-WITHIN, WITHIN_WORDS = 0.25, 4  # of the words asked for, and never less than so many words
+WITHIN_WORDS = 4  # words more or less are always allowed
 
 
 @stage_kind
@@ -25,6 +25,7 @@ class Write(Asking):
     gives: list[str] = Field(min_length=1)
     unless_there: bool = Field(False, description="Ask only of drafts that lack one of the fields.")
     as_long_as: str | None = Field(None, description="A field whose number of words the first of `gives` is to have.")
+    within: float = Field(0.25, gt=0, lt=1, description="How far it may be off that, as a share.")
     words: tuple[int, int] | None = Field(None, description="Fewest and most words of the first of `gives`.")
     one_of: dict[str, list[str]] = Field(default_factory=dict, description="Field -> the values it may have.")
 
@@ -60,7 +61,7 @@ class Write(Asking):
         if not self.as_long_as:
             return self.words
         count = len(words(str(draft.fields[self.as_long_as])))
-        room = max(WITHIN_WORDS, round(WITHIN * count))
+        room = max(WITHIN_WORDS, round(self.within * count))
         return max(1, count - room), count + room
 
     def wishes(self, draft: Draft) -> str:
