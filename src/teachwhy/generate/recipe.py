@@ -78,10 +78,10 @@ class Recipe(Strict):
                 )
         return recipe
 
-    def wanted(self) -> dict[str, bool]:
-        """Each question that a judge is asked in it, and the answer that speaks for a draft."""
+    def wanted(self) -> dict[str, dict[str, bool]]:
+        """The questions of each filter, and the answers that speak for a draft."""
         filters = [stage for stage in self.stages if isinstance(stage, Filter)]
-        return {check.ask: check.want for stage in filters for check in stage.checks.values()}
+        return {stage.asked_about(): {name: one.want for name, one in stage.checks.items()} for stage in filters}
 
     def optional(self) -> list[str]:
         """The stages that may be left out one at a time."""

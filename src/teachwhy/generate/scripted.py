@@ -48,7 +48,6 @@ OPENINGS = (
 )
 ASKED_WORDS = re.compile(r"in (\d+) to (\d+) words")
 ASKED_COUNT = re.compile(r"exactly (\d+) entr")
-ASKED_TRUTH = re.compile(r"^(\w+): (.*\S)\s*$", re.MULTILINE)
 ASKED_ONE_OF = re.compile(r"`(\w+)` is one of: ([^.\n]+)\.")
 FENCE = re.compile(r"<([a-z0-9-]+)>(.*?)</\1>", re.DOTALL)
 
@@ -57,11 +56,12 @@ FENCE = re.compile(r"<([a-z0-9-]+)>(.*?)</\1>", re.DOTALL)
 class ScriptedTeacher:
     """A `Speaker` without a model. Tokens are counted as words, so that estimates and budgets can be tried.
 
-    wanted: question of a judge -> the answer that speaks for a draft, which is what it is given; else it is true.
+    wanted: the questions of a judge -> the answers that speak for a draft, which are what it is given; any other
+    question is answered with true.
     """
 
     purse: Purse = field(default_factory=Purse)
-    wanted: Mapping[str, bool] = field(default_factory=dict)
+    wanted: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
 
     @property
     def chat(self) -> ApiChat:
@@ -96,7 +96,9 @@ class ScriptedTeacher:
         return Reply(text, tokens_in=read, tokens_out=len(words(text)), model=NAME)
 
 
-def answer(messages: Sequence[Mapping[str, str]], seed: int, wanted: Mapping[str, bool] | None = None) -> str:
+def answer(
+    messages: Sequence[Mapping[str, str]], seed: int, wanted: Mapping[str, Mapping[str, bool]] | None = None
+) -> str:
     """The JSON object that the last line of a question shows, filled; where there is none, a few sentences."""
     asked = messages[-1]["content"]
     told = "\n".join(message["content"] for message in reversed(messages))
@@ -111,7 +113,7 @@ def answer(messages: Sequence[Mapping[str, str]], seed: int, wanted: Mapping[str
     count = int(found[1]) if (found := ASKED_COUNT.search(asked)) else 1
     one_of = {name: values.split(", ") for name, values in ASKED_ONE_OF.findall(asked)}
     length = words_asked_for(asked, [14, 30])
-    truths = {name: (wanted or {}).get(question, True) for name, question in ASKED_TRUTH.findall(asked)}
+    truths = next((truths for questions, truths in (wanted or {}).items() if questions in asked), {})
     ids = re.findall(r"^([A-Za-z0-9_-]+): ", dict(FENCE.findall(asked)).get("principles", ""), re.MULTILINE)
     return json.dumps(
         {

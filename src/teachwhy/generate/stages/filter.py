@@ -31,9 +31,13 @@ class Filter(Asking):
     temperature: float = Field(0.0, ge=0, le=2)
     max_tokens: int = Field(300, gt=0)
 
+    def asked_about(self) -> str:
+        """The questions, a line each."""
+        return "\n".join(f"{name}: {check.ask}" for name, check in self.checks.items())
+
     def through(self, drafts: Sequence[Draft], work: Work) -> Iterable[Draft]:
         form = Form(dict.fromkeys(self.checks, TRUTH) | {"because": TEXT})
-        asked = "\n".join(f"{name}: {check.ask}" for name, check in self.checks.items())
+        asked = self.asked_about()
         questions = [Question(draft.id, self.messages(draft, work.policy, form, asked), form) for draft in drafts]
         for draft, read in asked_together(drafts, self.ask(questions, work), self.name, work.drop):
             values = read.values or {}
