@@ -22,7 +22,7 @@ ROOMS = (
     "study",
     "inspect",
 )  # from the ground up; each may use those before it
-GROUND = ("errors", "text", "policy", "stats")
+GROUND = ("errors", "redact", "text", "policy", "stats")
 ROOF = ("cli", "inspect_tasks", "progress", "__init__", "__main__")
 HEAVY = {"torch", "transformers", "peft", "trl", "scipy", "matplotlib", "inspect_ai", "ray", "datasets", "accelerate"}
 # Decorators and classes of Inspect that must be there when it looks for them.

@@ -7,15 +7,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .redact import redacted
+
 
 class TeachwhyError(Exception):
     """A failure the user can act on. The command line prints it without a traceback and exits 2.
 
-    what: one sentence, what happened. where: file, row and field as far as known. remedy: what to do next.
+    what: one sentence, what happened. where: file, row and field as far as known. remedy: what to do next. No key is
+    in any of them.
     """
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
-        self.what, self.where, self.remedy = what, where, remedy
+        self.what, self.where, self.remedy = redacted(what), redacted(where), redacted(remedy)
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -72,8 +75,8 @@ def unknown_name(kind: str, name: str, valid: Iterable[str], *, where: str = "")
 
 
 def first_line(error: Exception) -> str:
-    """The first line of another library's message, or the error's kind where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    """The first line of another library's message without keys, or the error's kind where it says nothing."""
+    return redacted((str(error).strip() or type(error).__name__).splitlines()[0])[:300]
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:

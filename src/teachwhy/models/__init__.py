@@ -8,7 +8,7 @@ from .generate import Ended, Sampling, generate
 from .load import LanguageModel, ModelSource, choose_device, choose_dtype, find_model, load_chat, load_model
 from .names import full_name, is_api
 from .price import PRICES, Price, Purse, read_price
-from .speaker import ChatFormat, LocalSpeaker, Reply, Speaker
+from .speaker import ChatFormat, LocalSpeaker, OnAsk, OnReply, Reply, Speaker
 from .weights import Trainable, check_four_bit, load_for_training, load_trained, load_weights, save_trained
 
 __all__ = [
@@ -25,6 +25,8 @@ __all__ = [
     "LanguageModel",
     "LocalSpeaker",
     "ModelSource",
+    "OnAsk",
+    "OnReply",
     "Price",
     "Purse",
     "Reply",

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextvars import Context
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import ModelError, first_line
+from ..redact import redacted, redacted_answer
 from ..text import canonical
 from .generate import Sampling
-from .names import provider_name
+from .names import provider_name, service_name
 from .price import Purse
-from .speaker import OnReply, Reply
+from .speaker import OnAsk, OnReply, Reply, tell_nobody
 
 RATE_LIMIT = "rate limit"
 TIME_OUT = "time-out"
@@ -27,21 +29,24 @@ TOO_LONG = "longer than the model's context"
 OVER_BUDGET = "not asked: the budget is spent"
 GIVEN_UP = "not asked: too many requests in a row failed"
 NEVER = (401, 404)  # no request will ever be answered
+IN_WORDS = {"rate_limit_exceeded": 429, "server_error": 500}  # what a library calls an error behind HTTP 200
 UNREADABLE = "arguments that are not JSON"
 
 
 @dataclass(frozen=True)
 class Asking:
-    """How an API is asked; no answer depends on it.
+    """How an API is asked; no answer depends on it, but on `provider`.
 
-    connections: requests at once. retries: how often Inspect asks again after a failure that may pass. seconds: how
-    long one attempt may take. give_up_after: failures in a row after which the rest is not asked.
+    connections: requests at once. retries: how often Inspect asks again after a failure that may pass; 0 sends each
+    prompt once, whatever comes of it. seconds: how long one attempt may take. give_up_after: failures in a row after
+    which the rest is not asked. provider: the one of OpenRouter's that is to serve every call; "" for any.
     """
 
     connections: int = 10
     retries: int = 4
     seconds: int = 120
     give_up_after: int = 20
+    provider: str = ""
 
 
 USUAL = Asking()
@@ -76,20 +81,27 @@ class ApiModel:
         return ApiChat()
 
     def replies(
-        self, prompts: Sequence[str], *, max_new_tokens: int, sampling: Sampling | None, on_reply: OnReply
+        self,
+        prompts: Sequence[str],
+        *,
+        max_new_tokens: int,
+        sampling: Sampling | None,
+        on_reply: OnReply,
+        on_ask: OnAsk = tell_nobody,
     ) -> list[Reply]:
         """As `Speaker.replies`, several at once. Seeds are the provider's: a prompt asked twice may differ.
 
         What the purse does not reach, and what follows on many failures in a row, is not asked and says so. Errors
-        (ModelError): a provider that is not installed or has no key; a model or key that the provider does not know.
+        (ModelError): a provider that is not installed, has no key or cannot be pinned; a model or key that the provider
+        does not know.
         """
         if not prompts:
             return []
         temperature = sampling.temperature if sampling else 0.0
-        return asyncio.run(self.ask_all(prompts, max_new_tokens, temperature, on_reply))
+        return asyncio.run(self.ask_all(prompts, max_new_tokens, temperature, on_reply, on_ask))
 
     async def ask_all(
-        self, prompts: Sequence[str], max_new_tokens: int, temperature: float, on_reply: OnReply
+        self, prompts: Sequence[str], max_new_tokens: int, temperature: float, on_reply: OnReply, on_ask: OnAsk
     ) -> list[Reply]:
         found: dict[int, Reply] = {}
         queue = Queue(prompts, self.purse, max_new_tokens, self.asking.give_up_after)
@@ -97,7 +109,10 @@ class ApiModel:
 
             async def ask_on() -> None:
                 while (place := await queue.take()) is not None:
-                    reply = await ask(model, prompts[place])
+                    on_ask(place)
+                    # In a context of its own, so that Inspect's transcript holds this call alone and is freed with it.
+                    reply = await asyncio.create_task(ask(model, prompts[place]), context=Context())
+                    reply = replace(reply, provider=reply.provider or service_name(self.name))
                     await queue.settle(place, reply)
                     if queue.fatal is None:
                         found[place] = reply
@@ -159,7 +174,7 @@ def fatal_cause(status: int) -> str:
 def unanswerable(name: str, reply: Reply) -> ModelError:
     remedies = {
         fatal_cause(401): "Check the key that the provider's environment variable holds.",
-        fatal_cause(404): "Check the model's name, and the base URL if you gave one.",
+        fatal_cause(404): "Check the model's name, and the base URL and provider if you gave them.",
     }
     return ModelError(
         f"The provider will not answer for {name!r}: {reply.detail}",
@@ -177,6 +192,7 @@ def inspect_model(name: str, asking: Asking, max_new_tokens: int, temperature: f
             f"The model {name!r} is asked through Inspect, which is not installed.",
             remedy="pip install 'teachwhy[inspect]'",
         ) from None
+    pin = pinned(name, asking.provider)
     config = GenerateConfig(
         max_tokens=max_new_tokens,
         temperature=temperature,
@@ -185,28 +201,55 @@ def inspect_model(name: str, asking: Asking, max_new_tokens: int, temperature: f
         attempt_timeout=asking.seconds,
     )
     try:
-        return get_model(provider_name(name), config=config, memoize=False)
+        model = get_model(provider_name(name), config=config, memoize=False, **pin)
     except Exception as error:
         raise ModelError(
             f"The model {name!r} cannot be asked: {plain(error)}",
             remedy="Its provider must be one of Inspect's, installed, and its key in the environment.",
         ) from None
+    client: Any = getattr(model.api, "client", None)
+    if asking.retries == 0 and hasattr(client, "max_retries"):
+        client.max_retries = 0  # the provider's own library would ask again by itself, unseen and uncounted
+    return model
+
+
+def pinned(name: str, provider: str) -> dict[str, Any]:
+    """What Inspect passes on to have every call served by one provider. Errors: a model where there is no choice."""
+    if not provider:
+        return {}
+    if not provider_name(name).startswith("openrouter/"):
+        raise ModelError(
+            f"The provider {provider!r} cannot be chosen for {name!r}: only OpenRouter leaves a choice.",
+            remedy="Name a model as inspect:openrouter/maker/model, or leave the provider out.",
+        )
+    return {"provider": {"order": [provider], "allow_fallbacks": False}}
 
 
 def plain(error: BaseException) -> str:
-    """An error's message on one line, without rich's markup."""
-    return " ".join(part.strip() for part in str(error).replace("[bold]", "").replace("[/bold]", "").split())[:300]
+    """An error's message on one line, without rich's markup and without keys."""
+    return redacted(" ".join(str(error).replace("[bold]", "").replace("[/bold]", "").split()))[:300]
 
 
 async def ask(model: Any, prompt: str) -> Reply:
     """Ask an Inspect model one conversation that `ApiChat` wrote down; what goes wrong is in the reply."""
     asked = json.loads(prompt)
     try:
-        return read_output(
-            await model.generate(as_messages(asked["messages"]), [as_tool(tool) for tool in asked.get("tools", ())])
+        output = await model.generate(
+            as_messages(asked["messages"]), [as_tool(tool) for tool in asked.get("tools", ())]
         )
+        return replace(read_output(output), provider=serving_provider())
     except Exception as error:
         return failed(error)
+
+
+def serving_provider() -> str:
+    """Who served the last call of this context, where the raw answer says so, as OpenRouter's does."""
+    from inspect_ai.event import ModelEvent
+    from inspect_ai.log import transcript
+
+    calls = [event.call for event in transcript().events if isinstance(event, ModelEvent) and event.call]
+    told = (calls[-1].response or {}).get("provider") if calls else None
+    return told if isinstance(told, str) else ""
 
 
 def as_messages(messages: Sequence[Mapping[str, str]]) -> list[Any]:
@@ -230,13 +273,16 @@ def as_tool(tool: Mapping[str, Any]) -> Any:
 
 
 def read_output(output: Any) -> Reply:
-    """An Inspect `ModelOutput` as a reply: the text with its tool calls behind it, how it ended, what it took."""
+    """An Inspect `ModelOutput` as a reply: the text with its tool calls behind it, how it ended, what it took.
+
+    A model repeats a key only if somebody put it into the prompt; even then it is not written down.
+    """
     usage = output.usage
     tokens = {"tokens_in": input_tokens(usage), "tokens_out": usage.output_tokens} if usage else {}
     if not output.choices:
-        return Reply("", cause=MALFORMED, came=False, detail=str(output.error or "no choice"), **tokens)
+        return Reply("", cause=MALFORMED, came=False, detail=redacted(output.error or "no choice"), **tokens)
     calls = output.choices[0].message.tool_calls or []
-    text = "\n".join(part for part in (output.completion, *map(written_call, calls)) if part)
+    text = redacted_answer("\n".join(part for part in (output.completion, *map(written_call, calls)) if part))
     cut = output.stop_reason == "max_tokens"
     causes = {"content_filter": FILTERED, "model_length": TOO_LONG}
     cause = causes.get(output.stop_reason) or (CUT_OFF if cut and not text.strip() else None)
@@ -265,10 +311,14 @@ def failed(error: BaseException) -> Reply:
     status = next((number for one in chain if (number := status_of(one)) is not None), None)
     names = [type(one).__name__ for one in chain]
     # What is told last is nearest to the fault; a retry's own error says nothing.
-    told = next(
-        (first_line(one) for one in chain if isinstance(one, Exception) and "Retry" not in type(one).__name__), ""
-    )
+    told = next((said(one) for one in chain if isinstance(one, Exception) and "Retry" not in type(one).__name__), "")
     return Reply("", cause=cause_of(status, names), came=False, detail=told)
+
+
+def said(error: Exception) -> str:
+    """The first line of an error. Inspect's begins with the request; OpenRouter's is empty but for its message."""
+    told = getattr(error, "provider_message", "") or str(error) or getattr(error, "message", "")
+    return first_line(Exception(told) if told else error)
 
 
 def cause_of(status: int | None, names: Sequence[str]) -> str:
@@ -298,6 +348,9 @@ def causes_of(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status of a provider's error; names differ between their libraries."""
-    found = (getattr(error, name, None) for name in ("status_code", "code"))
-    return next((value for value in found if isinstance(value, int) and 400 <= value < 600), None)
+    """The HTTP status of a provider's error, or that of which an answer of status 200 tells; names differ."""
+    response = getattr(error, "response", None)
+    found = [getattr(error, name, None) for name in ("status_code", "code")]
+    found += [response.get("code")] if isinstance(response, dict) else []
+    numbers = (IN_WORDS.get(value, 0) if isinstance(value, str) else value for value in found)
+    return next((number for number in numbers if isinstance(number, int) and 400 <= number < 600), None)

@@ -65,14 +65,15 @@ def generate(
     *,
     max_new_tokens: int,
     sampling: Sampling | None = None,
+    on_batch: Callable[[Sequence[int]], None] = lambda batch: None,
     on_ended: Callable[[Ended], None] | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
     """The model's continuation of each rendered prompt, in the order given, without special tokens.
 
     Prompts of like length go together, so that little is padded. A continuation ends at the end of the turn or after
-    max_new_tokens tokens. sampling: None for the likeliest token at every step. on_ended: called with rows as they
-    end, for whoever wants to read on from their cache.
+    max_new_tokens tokens. sampling: None for the likeliest token at every step. on_batch: told which prompts are about
+    to be continued. on_ended: called with rows as they end, for whoever wants to read on from their cache.
     """
     token_lists = [model.chat.tokens(prompt) for prompt in prompts]
     prefix, rests = split_shared_prefix(model, token_lists)
@@ -80,6 +81,7 @@ def generate(
     answers = [""] * len(prompts)
     done = 0
     for batch in batches_of(order, rests, max_new_tokens):
+        on_batch(batch)
         choose = chooser(sampling, batch, max_new_tokens)
         for ended in continue_batch(model, prefix, [rests[index] for index in batch], max_new_tokens, choose):
             ended = replace(ended, rows=[batch[row] for row in ended.rows])

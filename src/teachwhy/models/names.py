@@ -23,6 +23,12 @@ def provider_name(name: str) -> str:
     return name.removeprefix(API_PREFIX)
 
 
+def service_name(name: str) -> str:
+    """Whose servers a model behind an API is asked at: the provider, or the service named behind `openai-api`."""
+    provider, _, rest = provider_name(name).partition("/")
+    return rest.partition("/")[0] if provider == "openai-api" else provider
+
+
 def full_name(name: str) -> str:
     """The name of a model as a study file has it, from what is typed where models behind an API are the rule.
 

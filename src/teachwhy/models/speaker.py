@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .generate import Sampling, generate
+from .generate import Ended, Sampling, generate
 from .load import LanguageModel
 
 
@@ -16,7 +16,8 @@ class Reply:
 
     cause: why there is nothing to score; None for an answer. came: whether the model was heard at all: where not, it
     may be asked again. cut: the answer ends where it was not allowed to go on. tokens_in, tokens_out: as the provider
-    counts them, 0 where it does not say. model: the name under which it answered. detail: the error, in its own words.
+    counts them, 0 where it does not say. model: the name under which it answered. provider: who served it, as the API
+    says, else whose API it is; "" for a local model. detail: the error, in its own words, without keys.
     """
 
     text: str
@@ -26,10 +27,16 @@ class Reply:
     tokens_in: int = 0
     tokens_out: int = 0
     model: str = ""
+    provider: str = ""
     detail: str = ""
 
 
 OnReply = Callable[[int, Reply], None]
+OnAsk = Callable[[int], None]
+
+
+def tell_nobody(place: int) -> None:
+    """What is done where nobody wants to know what is about to be asked."""
 
 
 class ChatFormat(Protocol):
@@ -55,11 +62,18 @@ class Speaker(Protocol):
     def chat(self) -> ChatFormat: ...
 
     def replies(
-        self, prompts: Sequence[str], *, max_new_tokens: int, sampling: Sampling | None, on_reply: OnReply
+        self,
+        prompts: Sequence[str],
+        *,
+        max_new_tokens: int,
+        sampling: Sampling | None,
+        on_reply: OnReply,
+        on_ask: OnAsk = tell_nobody,
     ) -> list[Reply]:
         """A reply to each prompt, in order; on_reply: told of each as it comes, with its place.
 
-        sampling: None for the likeliest words.
+        sampling: None for the likeliest words. on_ask: told the place of each just before it is asked, so that what
+        was under way when a process was killed is known.
         """
         ...
 
@@ -75,14 +89,39 @@ class LocalSpeaker:
         return self.model.chat
 
     def replies(
-        self, prompts: Sequence[str], *, max_new_tokens: int, sampling: Sampling | None, on_reply: OnReply
+        self,
+        prompts: Sequence[str],
+        *,
+        max_new_tokens: int,
+        sampling: Sampling | None,
+        on_reply: OnReply,
+        on_ask: OnAsk = tell_nobody,
     ) -> list[Reply]:
-        texts = generate(self.model, prompts, max_new_tokens=max_new_tokens, sampling=sampling)
-        count = self.model.chat.tokens
-        found = [
-            Reply(text, tokens_in=len(count(prompt)), tokens_out=len(count(text)), model=self.model.source.name)
-            for prompt, text in zip(prompts, texts, strict=True)
-        ]
-        for place, reply in enumerate(found):
-            on_reply(place, reply)
-        return found
+        """As `Speaker.replies`: on_ask is told of a whole batch before it is generated, on_reply of each as it ends."""
+        chat = self.model.chat
+        found: dict[int, Reply] = {}
+
+        def on_batch(places: Sequence[int]) -> None:
+            for place in places:
+                on_ask(place)
+
+        def on_ended(ended: Ended) -> None:
+            for place, tokens in zip(ended.rows, ended.new, strict=True):
+                found[place] = Reply(
+                    chat.text(tokens),
+                    cut=len(tokens) == max_new_tokens,
+                    tokens_in=len(chat.tokens(prompts[place])),
+                    tokens_out=len(tokens),
+                    model=self.model.source.name,
+                )
+                on_reply(place, found[place])
+
+        generate(
+            self.model,
+            prompts,
+            max_new_tokens=max_new_tokens,
+            sampling=sampling,
+            on_batch=on_batch,
+            on_ended=on_ended,
+        )
+        return [found[place] for place in range(len(prompts))]
