@@ -10,12 +10,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
+import chat_server
 import faulty_teacher
 import pytest
 
 from teachwhy.generate import Order, write_lessons
+from teachwhy.generate.scripted import answer
+from teachwhy.models import Asking
 
 POLICY = """\
 ## privacy: Private lives
@@ -111,3 +115,47 @@ def in_flight(said: str) -> int:
 
 def read(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """A server on loopback that answers as the scripted teacher does, with faults by its `always`."""
+
+    @contextmanager
+    def serve(**settings):
+        with chat_server.serving(lambda messages: answer(messages, 0), **settings) as server:
+            monkeypatch.setenv("LOCAL_BASE_URL", server.base_url)
+            monkeypatch.setenv("LOCAL_API_KEY", "none")
+            yield server
+
+    return serve
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_over_http_faults_cost_tries_and_not_a_single_lesson(policy, tmp_path, served):
+    """Rate limits, errors, hangs, lost connections, cut streams and broken JSON at the level of HTTP."""
+    asking = Asking(connections=4, retries=0, seconds=1)
+    planted = {3: "429", 7: "stall", 11: "drop", 15: "cut", 19: "500", 23: "not json", 27: "429", 31: "page", 35: "slow"}
+    seen: list[int] = []
+
+    def fault(messages) -> str:
+        seen.append(1)
+        return planted.get(len(seen), "")
+
+    def corpus(name: str, **settings) -> bytes:
+        told = Order("examples", policy, "openai-api/local/scripted", tmp_path / name, count=8, asking=asking)
+        with served(**settings) as server:
+            done = write_lessons(told, lambda text: None)
+        assert done.manifest["finished"] == 8
+        bought[name] = [json.dumps(body["messages"]) for body in server.seen]
+        manifests[name] = done.manifest
+        return (tmp_path / name / "lessons.jsonl").read_bytes()
+
+    bought: dict[str, list[str]] = {}
+    manifests: dict[str, dict] = {}
+    assert corpus("faulty", always=fault) == corpus("well")
+    assert len(bought["faulty"]) == len(bought["well"]) + len(planted), "only what failed was sent again"
+    causes = {one["cause"] for one in manifests["faulty"]["answers_of_no_use"]}
+    assert {f"never came: {cause}" for cause in ("rate limit", "time-out", "server error")} <= causes, causes
+    assert manifests["well"]["answers_of_no_use"] == []
+    assert list(manifests["well"]["served_by"]) == ["local / scripted-2026-01-01"]
