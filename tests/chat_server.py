@@ -24,12 +24,14 @@ SLOW = 3.0
 class ChatServer:
     """reply: messages -> what the model says. faults: taken from the front, one a request; "" for none.
 
-    always: the fault of every request for which it says so; `answer` knows the names. seen: the body of every request.
+    always: the fault of every request for which it says so; `answer` knows the names. besides: fields put beside the
+    others into a whole answer. seen: the body of every request.
     """
 
     reply: Reply
     faults: list[str] = field(default_factory=list)
     always: Callable[[Messages], str] = lambda messages: ""
+    besides: Callable[[Messages], dict[str, Any]] = lambda messages: {}
     seen: list[dict[str, Any]] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
@@ -85,14 +87,25 @@ def serving(reply: Reply, **settings: Any) -> Iterator[ChatServer]:
 def answer(handler: BaseHTTPRequestHandler, chat: ChatServer, body: dict[str, Any], fault: str) -> None:
     if fault in ("429", "500", "401", "404"):
         send(handler, int(fault), {"error": {"message": f"planted {fault}", "type": "planted", "code": None}})
+    elif fault.startswith("echo "):
+        key = str(handler.headers["Authorization"]).removeprefix("Bearer ")
+        masked = f"{key[:6]}{'*' * 12}{key[-4:]}"
+        send(handler, int(fault[5:]), {"error": {"message": f"Incorrect key {key}, or {masked}", "key": key}})
+    elif fault.startswith("inside "):
+        send(handler, 200, {"error": {"code": int(fault[7:]), "message": f"planted {fault}"}})
+    elif fault == "page":
+        head(handler, 200, 13, "text/html")
+        handler.wfile.write(b"<html></html>")
     elif fault == "drop":
         handler.close_connection = True
         handler.connection.close()
-    elif fault == "cut":
+    elif fault in ("cut", "stall"):
         whole = json.dumps(completion(chat.reply(body["messages"]), body)).encode()
         head(handler, 200, len(whole))
         handler.wfile.write(whole[: len(whole) // 2])
         handler.wfile.flush()
+        if fault == "stall":
+            time.sleep(SLOW)
         handler.connection.close()
     elif fault == "not json":
         head(handler, 200, 9)
@@ -113,7 +126,7 @@ def answer(handler: BaseHTTPRequestHandler, chat: ChatServer, body: dict[str, An
     else:
         if fault == "slow":
             time.sleep(SLOW)
-        send(handler, 200, completion(chat.reply(body["messages"]), body))
+        send(handler, 200, completion(chat.reply(body["messages"]), body) | chat.besides(body["messages"]))
 
 
 def completion(text: str | None, body: dict[str, Any], finish: str = "stop", **message: Any) -> dict[str, Any]:
@@ -137,9 +150,9 @@ def send(handler: BaseHTTPRequestHandler, status: int, value: dict[str, Any]) ->
     handler.wfile.write(content)
 
 
-def head(handler: BaseHTTPRequestHandler, status: int, length: int) -> None:
+def head(handler: BaseHTTPRequestHandler, status: int, length: int, kind: str = "application/json") -> None:
     handler.send_response(status)
-    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Type", kind)
     handler.send_header("Content-Length", str(length))
     if status in (429, 500):
         handler.send_header("Retry-After", RETRY_AFTER)

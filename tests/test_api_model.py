@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ from teachwhy.models import (
     read_price,
 )
 from teachwhy.models.api import cause_of
-from teachwhy.models.names import PROVIDERS, is_api
+from teachwhy.models.names import PROVIDERS, is_api, service_name
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 pytest.importorskip("inspect_ai")
@@ -91,9 +92,24 @@ def test_a_temperature_is_passed_on(serving: Serve):
     assert server.seen[0]["temperature"] == 0.7
 
 
-def test_at_most_so_many_are_asked_at_once(serving: Serve):
-    import time
+def test_what_is_under_way_is_told_before_it_is_sent(serving: Serve):
+    asked: list[int] = []
+    ahead: list[bool] = []
 
+    def reply(messages: Any) -> str:
+        ahead.append(int(messages[-1]["content"].removeprefix("word-")) in asked)
+        return "Yes."
+
+    with serving(reply) as server:
+        replies(ApiModel(NAME, QUICK), prompts(7), on_ask=asked.append)
+        assert asked == list(range(7))
+        assert ahead == [True] * 7
+        price = Price(input=1000, output=10_000)
+        replies(ApiModel(NAME, QUICK, Purse(price, limit=0.0)), prompts(7), on_ask=asked.append)
+    assert len(asked) == len(server.seen) == 7, "what the purse does not reach is not on its way"
+
+
+def test_at_most_so_many_are_asked_at_once(serving: Serve):
     def slowly(messages: Any) -> str:
         time.sleep(0.05)
         return "Yes."
@@ -108,7 +124,16 @@ def test_a_local_model_behind_a_server_says_what_it_says_itself(serving: Serve, 
     local = LocalSpeaker(load_model(source, device="cpu", dtype="float32"))
 
     def ask(speaker: Speaker, prompts: list[str]) -> list[str]:
-        found = speaker.replies(prompts, max_new_tokens=12, sampling=None, on_reply=lambda place, reply: None)
+        order: list[tuple[str, int]] = []
+        found = speaker.replies(
+            prompts,
+            max_new_tokens=12,
+            sampling=None,
+            on_ask=lambda place: order.append(("asked", place)),
+            on_reply=lambda place, reply: order.append(("told", place)),
+        )
+        assert sorted(order) == [(what, place) for what in ("asked", "told") for place in range(len(prompts))]
+        assert all(order.index(("asked", place)) < order.index(("told", place)) for place in range(len(prompts)))
         return [reply.text for reply in found]
 
     talks = [[{"role": "user", "content": text}] for text in ("May I?", "Where is the lamp?", "Go on.")]
@@ -128,15 +153,28 @@ def test_a_local_model_behind_a_server_says_what_it_says_itself(serving: Serve, 
         ("429", "rate limit"),
         ("500", "server error"),
         ("slow", "time-out"),
+        ("stall", "time-out"),
         ("not json", "malformed answer"),
         ("not a completion", "malformed answer"),
+        ("page", "server error"),
     ],
 )
 def test_what_never_came_says_why(fault: str, cause: str, serving: Serve):
     reply, server = ask_one(fault, serving)
     assert (reply.text, reply.cause, reply.came) == ("", cause, False)
     assert reply.detail
-    assert server.seen
+    assert len(server.seen) == 1, "without retries the provider's own library asks no second time either"
+
+
+def test_a_rate_limit_that_outlasts_every_retry_is_one(serving: Serve, monkeypatch: pytest.MonkeyPatch):
+    import tenacity
+    from inspect_ai.model import ModelAPI
+
+    monkeypatch.setattr(ModelAPI, "retry_wait", lambda api: tenacity.wait_none())
+    reply, server = ask_one("429", serving, Asking(retries=2, seconds=20))
+    assert (reply.cause, reply.came) == ("rate limit", False)
+    assert "planted 429" in reply.detail
+    assert len(server.seen) >= 3
 
 
 def test_the_provider_openai_itself_is_asked(monkeypatch: pytest.MonkeyPatch):
@@ -149,8 +187,9 @@ def test_the_provider_openai_itself_is_asked(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize("fault", ["drop", "cut"])
 def test_a_connection_that_breaks_is_no_time_out(fault: str, serving: Serve):
-    reply, _ = ask_one(fault, serving, Asking(retries=0, seconds=20))
+    reply, server = ask_one(fault, serving, Asking(retries=0, seconds=20))
     assert (reply.cause, reply.came) == ("connection lost", False)
+    assert len(server.seen) == 1
 
 
 def test_an_answer_stopped_by_a_filter_came_and_is_no_act(serving: Serve):
@@ -232,6 +271,69 @@ def test_causes_are_told_by_status_first_and_then_by_the_kind_of_error():
     assert cause_of(None, ["ReadTimeout"]) == "time-out"
     assert cause_of(None, ["APIConnectionError"]) == "connection lost"
     assert cause_of(None, ["KeyError"]) == "malformed answer"
+
+
+# Who served it
+
+ROUTED = "inspect:openrouter/maker/scripted"
+
+
+@pytest.fixture
+def routing(serving: Serve, monkeypatch: pytest.MonkeyPatch) -> Serve:
+    """The server in OpenRouter's place."""
+
+    @contextmanager
+    def serve(**settings: Any) -> Any:
+        with serving(**settings) as server:
+            monkeypatch.setenv("OPENROUTER_BASE_URL", server.base_url)
+            monkeypatch.setenv("OPENROUTER_API_KEY", "none")
+            yield server
+
+    return serve
+
+
+def test_who_served_each_call_is_known_where_the_api_says_so(routing: Serve):
+    def besides(messages: Any) -> dict[str, Any]:
+        time.sleep(0.05)  # so that several are under way
+        return {"provider": f"Server of {messages[-1]['content']}"}
+
+    with routing() as silent:
+        assert replies(ApiModel(ROUTED, QUICK), prompts(1))[0].provider == "openrouter"
+    with routing(besides=besides) as server:
+        found = replies(ApiModel(ROUTED, QUICK), prompts(9))
+    assert [reply.provider for reply in found] == [f"Server of word-{place}" for place in range(9)]
+    assert server.most_at_once > 1
+    assert all("provider" not in body for body in silent.seen + server.seen)
+
+
+def test_where_nothing_is_said_it_is_the_one_that_was_asked(serving: Serve):
+    with serving() as _:
+        assert replies(ApiModel(NAME, QUICK), prompts(1))[0].provider == "local"
+    assert service_name("inspect:openai/gpt") == "openai"
+
+
+def test_a_provider_is_pinned_and_no_other_may_serve(routing: Serve):
+    with routing(besides=lambda messages: {"provider": "Alpha"}) as server:
+        found = replies(ApiModel(ROUTED, Asking(retries=0, provider="Alpha")), prompts(1))
+    assert server.seen[0]["provider"] == {"order": ["Alpha"], "allow_fallbacks": False}
+    assert found[0].provider == "Alpha"
+
+
+@pytest.mark.parametrize("name", [NAME, "inspect:openai-api/openrouter/model", "inspect:openai/gpt-4o-mini"])
+def test_a_provider_cannot_be_pinned_where_there_is_no_choice(name: str, serving: Serve):
+    with serving() as server, pytest.raises(ModelError, match="only OpenRouter leaves a choice") as refused:
+        replies(ApiModel(name, Asking(provider="Alpha")), prompts(1))
+    assert not server.seen
+    assert "inspect:openrouter/" in refused.value.remedy
+
+
+@pytest.mark.parametrize(("code", "cause"), [(429, "rate limit"), (500, "server error"), (402, "request not accepted")])
+def test_an_error_inside_an_answer_is_told_apart_as_one_by_status_is(code: int, cause: str, routing: Serve):
+    with routing(always=lambda messages: f"inside {code}") as server:
+        reply = replies(ApiModel(ROUTED, QUICK), prompts(1))[0]
+    assert (reply.text, reply.cause, reply.came) == ("", cause, False)
+    assert f"planted inside {code}" in reply.detail
+    assert len(server.seen) == 1
 
 
 # Money

@@ -29,7 +29,7 @@ from .recipe import Recipe, find_recipe
 from .stages import Work
 from .starts import given_examples, starts_of
 from .study_of import write_study
-from .teacher import Stopped
+from .teacher import NEVER_CAME, Stopped
 
 ANSWERS = "answers.sqlite"
 MANIFEST, HEALTH, HEALTH_PAGE = "manifest.json", "health.json", "health.html"
@@ -77,6 +77,8 @@ class Generation:
             lines.append(f"asked again or given up in {one['stage']}: {one['answers']:,} answers: {one['cause']}")
         if told["dollars"]:
             lines.append(f"${told['dollars']:,.2f} for all answers in this folder")
+        if any(one["cause"].startswith(NEVER_CAME) for one in told["dropped"]):
+            lines.append("the same command asks again for what never came")
         lines += [self.health, f"health: {self.folder / HEALTH_PAGE}"]
         return [*lines, f"next: teachwhy run {self.folder}"] if told["finished"] else lines
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..models import Reply, Sampling, Speaker
 from ..models.api import GIVEN_UP, OVER_BUDGET
@@ -12,8 +12,10 @@ from ..text import fingerprint
 from .answers import Answers
 from .reading import CUT_OFF, Fits, Form, Read, read_answer
 
-TRIES = 3
-UNFIT = "does not serve"
+TRIES = 3  # answers to one question
+ROUNDS = 8  # sendings: what never came costs nothing, and a lesson given up for it would be missing by chance
+AGAIN_TEMPERATURE = 0.7  # the likeliest words, asked for again, would only come again
+UNFIT, NEVER_CAME = "does not serve", "never came"
 Messages = tuple[Mapping[str, str], ...]
 
 
@@ -74,18 +76,20 @@ class Teacher:
     def ask(self, questions: Sequence[Question], manner: Manner) -> list[Read]:
         """What was read of the answer to each question, in order; asked anew where it is of no use, up to three times.
 
-        Errors: `Stopped`.
+        What never came is sent again more often. Errors: `Stopped`.
         """
         usage = self.used.setdefault(manner.stage, Usage())
         usage.questions += len(questions)
         found: dict[int, Read] = {}
         samples = dict.fromkeys(range(len(questions)), 0)
-        for _ in range(TRIES):
-            places = [place for place in samples if place not in found or found[place].cause]
+        for _ in range(ROUNDS):
+            places = [
+                place for place in samples if place not in found or (found[place].cause and samples[place] < TRIES)
+            ]
             if not places:
                 break
-            replies = self.replies([questions[place] for place in places], [samples[place] for place in places], manner)
-            for place, reply in zip(places, replies, strict=True):
+            replies = self.tried(questions, places, samples, manner)
+            for place, reply in replies.items():
                 found[place] = self.read(questions[place], reply, manner.stage)
                 usage.replies += 1
                 usage.tokens_in += reply.tokens_in
@@ -93,9 +97,26 @@ class Teacher:
                 samples[place] += reply.came  # what never came is asked for again under the same key
         return [found[place] for place in range(len(questions))]
 
+    def tried(
+        self, questions: Sequence[Question], places: Sequence[int], samples: Mapping[int, int], manner: Manner
+    ) -> dict[int, Reply]:
+        """One round: the questions of these places, those whose answer was of no use at a temperature of their own."""
+        first = [place for place in places if not samples[place]]
+        again = [place for place in places if samples[place]]
+        warmer = replace(manner, temperature=max(manner.temperature, AGAIN_TEMPERATURE))
+        return {
+            place: reply
+            for asked, how in ((first, manner), (again, warmer))
+            for place, reply in zip(
+                asked,
+                self.replies([questions[place] for place in asked], [samples[place] for place in asked], how),
+                strict=True,
+            )
+        }
+
     def read(self, question: Question, reply: Reply, stage: str) -> Read:
         if not reply.came:
-            read = Read(None, reply.cause or "no answer", reply.detail)
+            read = Read(None, f"{NEVER_CAME}: {reply.cause}", reply.detail)
         elif question.form is None:
             cause = reply.cause or (CUT_OFF if reply.cut else None)
             read = Read(None, cause) if cause else Read({"text": reply.text})

@@ -207,8 +207,9 @@ def inspect_model(name: str, asking: Asking, max_new_tokens: int, temperature: f
             f"The model {name!r} cannot be asked: {plain(error)}",
             remedy="Its provider must be one of Inspect's, installed, and its key in the environment.",
         ) from None
-    if asking.retries == 0 and hasattr(getattr(model.api, "client", None), "max_retries"):
-        model.api.client.max_retries = 0  # the provider's own library would ask again by itself, unseen and uncounted
+    client: Any = getattr(model.api, "client", None)
+    if asking.retries == 0 and hasattr(client, "max_retries"):
+        client.max_retries = 0  # the provider's own library would ask again by itself, unseen and uncounted
     return model
 
 

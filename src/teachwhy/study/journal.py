@@ -20,6 +20,7 @@ from .folder import folder_error
 
 Tell = Callable[[int, int], None]
 OF_A_REPLY = ("text", "cause", "cut", "tokens_in", "tokens_out", "model")
+NEW_OF_A_REPLY = ("provider",)  # older lines do not have it
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Journal:
         for line in lines:
             try:
                 record = json.loads(line)
-                known[str(record["key"])] = Reply(**{name: record[name] for name in OF_A_REPLY})
+                new = {name: record[name] for name in NEW_OF_A_REPLY if name in record}
+                known[str(record["key"])] = Reply(**{name: record[name] for name in OF_A_REPLY}, **new)
             except (ValueError, KeyError, TypeError):
                 continue
         return cls(path, known)
@@ -61,7 +63,7 @@ class Journal:
         self.known[key] = reply
         values = asdict(reply)
         about = {"key": key, "arm": asked.arm, "item": item, "sample": asked.sample}
-        line = json.dumps(about | {name: values[name] for name in OF_A_REPLY}, ensure_ascii=False)
+        line = json.dumps(about | {name: values[name] for name in OF_A_REPLY + NEW_OF_A_REPLY}, ensure_ascii=False)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab+") as stream:
@@ -140,4 +142,5 @@ def told(replies: Iterable[Reply]) -> dict[str, object]:
         "tokens_in": sum(reply.tokens_in for reply in replies),
         "tokens_out": sum(reply.tokens_out for reply in replies),
         "models": sorted({reply.model for reply in replies if reply.model}),
+        "providers": sorted({reply.provider for reply in replies if reply.provider}),
     }

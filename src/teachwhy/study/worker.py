@@ -16,7 +16,8 @@ import traceback
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..errors import TeachwhyError
+from ..errors import TeachwhyError, first_line
+from ..redact import redacted
 from .job import Job, Step
 from .unit import Worker
 
@@ -66,10 +67,10 @@ def run_step(worker: Worker, step: Step, messages: Any) -> dict[str, Any]:
         log = Path(worker.job.run) / "logs" / f"{step.unit.name.replace('/', '-')}.txt"
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
-            log.write_text(traceback.format_exc(), encoding="utf-8")
+            log.write_text(redacted(traceback.format_exc()), encoding="utf-8")
         except OSError:
             traceback.print_exc()
-        return {"failed": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} (see {log})"}
+        return {"failed": f"{type(error).__name__}: {first_line(error)} (see {log})"}
     return {"ended": step.part}
 
 

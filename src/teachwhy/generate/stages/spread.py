@@ -12,7 +12,7 @@ from ..reading import LIST, Form
 from ..teacher import Question
 from .stage import Asking, Work, asked_together, stage_kind
 
-REST = "rest"
+REST: Literal["rest"] = "rest"
 
 
 @stage_kind

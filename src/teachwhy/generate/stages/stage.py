@@ -83,7 +83,7 @@ STAGES: dict[str, type[Stage]] = {}
 
 def stage_kind(kind: AnyKind) -> AnyKind:
     """Register a class as the kind that its field `kind` names; the first line of its docstring is its summary."""
-    STAGES[kind.model_fields["kind"].default] = kind
+    STAGES[str(kind.__pydantic_fields__["kind"].default)] = kind
     return kind
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from ...policy import Policy
 from ...text import words
 from ..draft import Draft
-from ..reading import TEXT, Form
+from ..reading import TEXT, Fits, Form
 from ..teacher import Question
 from .stage import Asking, Work, asked_together, stage_kind
 
@@ -71,8 +71,10 @@ class Write(Asking):
             said.append(f"Write `{self.gives[0]}` in {bounds[0]} to {bounds[1]} words.")
         return " ".join(said)
 
-    def fits(self, draft: Draft, policy: Policy):  # type: ignore[no-untyped-def]
-        def fault(values: dict[str, str]) -> str | None:
+    def fits(self, draft: Draft, policy: Policy) -> Fits:
+        """What is wrong with the values that were written for a draft."""
+
+        def fault(values: dict[str, Any]) -> str | None:
             for name, allowed in self.one_of.items():
                 if values.get(name) not in allowed:
                     return f"`{name}` is none of {', '.join(allowed)}"
