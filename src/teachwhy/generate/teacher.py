@@ -10,7 +10,7 @@ from ..models import Reply, Sampling, Speaker
 from ..models.api import GIVEN_UP, OVER_BUDGET
 from ..text import fingerprint
 from .answers import Answers
-from .reading import CUT_OFF, Fits, Form, Read, read_answer
+from .reading import Fits, Form, Read, read_answer, read_whole
 
 TRIES = 3  # answers to one question
 ROUNDS = 8  # sendings: what never came costs nothing, and a lesson given up for it would be missing by chance
@@ -118,8 +118,7 @@ class Teacher:
         if not reply.came:
             read = Read(None, f"{NEVER_CAME}: {reply.cause}", reply.detail)
         elif question.form is None:
-            cause = reply.cause or (CUT_OFF if reply.cut else None)
-            read = Read(None, cause) if cause else Read({"text": reply.text})
+            read = read_whole(reply)
         else:
             read = read_answer(reply, question.form)
         if read.values is not None and (fault := question.fits(read.values)):

@@ -18,7 +18,11 @@ class Pick(Stage):
 
     kind: Literal["pick"] = "pick"
     values: list[dict[str, Any]] = Field(min_length=1, description="Entries; each has the same fields.")
-    how: Literal["each", "one"] = Field("one", description="each: a draft of every entry; one: a seeded draw.")
+    how: Literal["each", "mixed", "one"] = Field(
+        "one",
+        description="each: a draft of every entry; mixed: the same in a seeded order, for lists that are longer than "
+        "the lessons wanted; one: a seeded draw.",
+    )
 
     def given(self) -> set[str]:
         return set.intersection(*(set(entry) for entry in self.values))
@@ -30,8 +34,9 @@ class Pick(Stage):
 
     def through(self, drafts: Sequence[Draft], work: Work) -> Iterable[Draft]:
         for draft in drafts:
-            if self.how == "each":
-                yield from draft.children(self.name, self.values)
+            rng = random.Random(f"{work.seed} {self.name} {draft.id}")
+            if self.how == "one":
+                yield draft.changed(self.name, rng.choice(self.values))
             else:
-                drawn = random.Random(f"{work.seed} {self.name} {draft.id}").choice(self.values)
-                yield draft.changed(self.name, drawn)
+                mixed = self.how == "mixed"
+                yield from draft.children(self.name, rng.sample(self.values, len(self.values)) if mixed else self.values)

@@ -17,6 +17,13 @@ from .stage import Asking, Work, asked_together, stage_kind
 WITHIN_WORDS = 4  # words more or less are always allowed
 
 
+def bounds_around(text: str, within: float) -> tuple[int, int]:
+    """Fewest and most words of what is to be as long as a text. within: how far it may be off, as a share."""
+    count = len(words(text))
+    room = max(WITHIN_WORDS, round(within * count))
+    return max(1, count - room), count + room
+
+
 @stage_kind
 class Write(Asking):
     """The teacher writes fields of each draft; a field that is there already is written anew."""
@@ -60,9 +67,7 @@ class Write(Asking):
         """Fewest and most words of what is written first."""
         if not self.as_long_as:
             return self.words
-        count = len(words(str(draft.fields[self.as_long_as])))
-        room = max(WITHIN_WORDS, round(self.within * count))
-        return max(1, count - room), count + room
+        return bounds_around(str(draft.fields[self.as_long_as]), self.within)
 
     def wishes(self, draft: Draft) -> str:
         """What else is said of the answer: its length, and what a field may be."""
