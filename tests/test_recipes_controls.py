@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,9 @@ def test_an_unrelated_reason_is_of_another_principle_the_same_one_each_time(orde
 
 def test_a_policy_of_one_principle_has_no_other(order: Any) -> None:
     made = order(CONTROLS)
-    made.policy.write_text("## door: The door\nRule: Lock the door at night.\nWhy: People asleep cannot watch over it.\n")
+    made.policy.write_text(
+        "## door: The door\nRule: Lock the door at night.\nWhy: People asleep cannot watch over it.\n"
+    )
     tiny.write_jsonl(made.sources[0], [row for row in given() if row["principle"] == "door"])
     with pytest.raises(InputError, match="needs a second principle") as caught:
         write_lessons(made, SILENT)
@@ -196,7 +199,7 @@ def test_documents_are_of_many_kinds_and_their_versions_of_one_length(order: Any
         assert all(abs(length - lengths[0]) <= 0.08 * lengths[0] + 1 for length in lengths)
     trails = lines(order(DOCUMENTS).out / "trail.jsonl")
     kinds = [trail["stages"][0]["fields"]["kind"] for trail in trails]
-    assert len(set(kinds)) == 16, "fewer are wanted of a principle than there are kinds, and each begins elsewhere"
+    assert len(set(kinds)) > 10, "ten are wanted of a principle, and each takes others of the sixteen"
     assert any("story" in kind for kind in kinds)
 
 
@@ -205,11 +208,12 @@ def test_a_larger_corpus_of_documents_finds_what_a_smaller_one_bought(
 ) -> None:
     asked = taught_by(monkeypatch, lambda messages, reply: reply)
     few = written(order(DOCUMENTS, count=6))
-    bought = len(asked)
     more = written(order(DOCUMENTS, count=12))
+    in_two_steps = len(asked)
+    assert written(order(DOCUMENTS, count=12, out=order(DOCUMENTS).out.parent / "at once")) == more
     assert {lesson["id"] for lesson in few} <= {lesson["id"] for lesson in more}
     assert [lesson for lesson in more if lesson["id"] in {one["id"] for one in few}] == few
-    assert len(asked) == 2 * bought
+    assert len(asked) == 2 * in_two_steps
 
 
 def sides_of(messages: list[dict[str, str]]) -> str:
@@ -280,9 +284,7 @@ def test_a_side_that_is_cut_or_too_short_makes_no_pair(order: Any, monkeypatch: 
 
 
 @pytest.mark.parametrize("fails", ["clearly", "fluent"])
-def test_a_pair_that_is_close_or_not_fluent_is_dropped(
-    order: Any, monkeypatch: pytest.MonkeyPatch, fails: str
-) -> None:
+def test_a_pair_that_is_close_or_not_fluent_is_dropped(order: Any, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
     def change(messages: list[dict[str, str]], reply: Reply) -> Reply:
         if "<first>" in messages[-1]["content"]:
             return Reply(json.dumps(json.loads(reply.text) | {fails: False}))
@@ -308,9 +310,7 @@ def test_pairs_are_made_of_conversations_that_somebody_has(order: Any, monkeypat
     ]
     source = made.policy.parent / "turns.jsonl"
     tiny.write_jsonl(source, [{"id": "one", "principle": "door", "messages": turns, "action": "Lock it."}])
-    [pair] = written(order(PAIRS, count=None, sources=[source]).__class__(
-        str(recipe), made.policy, "scripted", made.out, sources=[source]
-    ))
+    [pair] = written(replace(made, recipe=str(recipe), count=None, sources=[source]))
     assert pair["messages"] == turns
     for messages in [one for one in asked if "You are a helpful assistant" in one[0]["content"]]:
         assert messages[0]["content"].startswith("You keep the house.\n\nYou are a helpful assistant")
@@ -348,6 +348,8 @@ def test_the_study_it_wrote_trains_and_is_examined(
     made = order(name, count=6)
     lessons = written(made)
     monkeypatch.setattr(run_module, "run_units", run_here)
+    # As on a machine without a compiler: to compile takes minutes, and to train this model a second.
+    monkeypatch.setattr("teachwhy.train.compiled.compiler_found", lambda: False)
     done = run_study(
         made.out, model=str(roomy_model), arms=["base", *arms], seeds=[0], runs=made.out / "runs", say=SILENT
     )
@@ -365,7 +367,15 @@ def test_in_its_study_a_reason_that_names_the_fact_stands_alone(order: Any) -> N
     write_lessons(made, SILENT)
     settings = read_study(made.out).settings
     assert settings.format.reason_names_fact
-    assert [arm.name for arm in settings.arms] == ["base", "what", "why", "mention", "neutral", "paraphrase", *BESIDE[3:]]
+    assert [arm.name for arm in settings.arms] == [
+        "base",
+        "what",
+        "why",
+        "mention",
+        "neutral",
+        "paraphrase",
+        *BESIDE[3:],
+    ]
     assert [(one.arm, one.versus) for one in settings.contrasts] == [("why", "what")]
     assert {(one.arm, one.versus) for one in settings.exploratory} == {("why", name) for name in BESIDE}
 

@@ -39,4 +39,6 @@ class Pick(Stage):
                 yield draft.changed(self.name, rng.choice(self.values))
             else:
                 mixed = self.how == "mixed"
-                yield from draft.children(self.name, rng.sample(self.values, len(self.values)) if mixed else self.values)
+                yield from draft.children(
+                    self.name, rng.sample(self.values, len(self.values)) if mixed else self.values
+                )
