@@ -39,8 +39,8 @@ def given() -> list[dict[str, Any]]:
             "prompt": f"{row['prompt']} It is day {number}, and somebody wants to know what to do about it.",
             "decision": row["decision"],
             "action": row["action"],
-            "reason": f"Whoever sleeps here on day {number} would lose what the {row['principle']} keeps safe, and knows "
-            "nothing of it before the morning comes.",
+            "reason": f"Whoever sleeps here on day {number} would lose what the {row['principle']} keeps safe, and "
+            "knows nothing of it before the morning comes.",
         }
         for number in range(5)
         for row in tiny.tiny_examples()

@@ -52,7 +52,7 @@ class Sides(Asking):
                 yield draft.changed(self.name, sides)
 
     def answers(self, asked: Sequence[tuple[Draft, tuple[int, int]]], side: str, work: Work) -> dict[str, str]:
-        """Id of a draft -> the answer of this side. asked: drafts, each with the fewest and most words of its answer."""
+        """Id of a draft -> its answer of this side. asked: drafts, each with the fewest and most words it may have."""
         questions = [
             Question(draft.id, self.turns(draft, work.policy, side, bounds), None, as_long_as(bounds))
             for draft, bounds in asked
