@@ -6,7 +6,8 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from teachwhy.data.woven import weave
 from teachwhy.errors import CheckError, InputError
 from teachwhy.evals import ExamFormat, Item, find_exam
 from teachwhy.evals.decisions import off, parse
+from teachwhy.inspect.solving import format_of
 from teachwhy.report.methods import methods
 from teachwhy.study import read_study, run_study
 from teachwhy.study import run as run_module
@@ -63,11 +65,11 @@ def action_of(row: Row) -> str:
         ("No sentence ends here", ["No sentence ends here"]),
         ("No. The key stays.", ["No.", " The key stays."]),
         ("It is in No. 5. Look there.", ["It is in No. 5.", " Look there."]),
-        ("Ask Dr. Roy, e.g. at 5 p.m. on J. Lee's day. Then go.", ["Ask Dr. Roy, e.g. at 5 p.m. on J. Lee's day.", " Then go."]),
+        ("Ask Dr. Roy, e.g. at 5 p.m. on J. Lee's day. Go.", ["Ask Dr. Roy, e.g. at 5 p.m. on J. Lee's day.", " Go."]),
         ("Well... perhaps. Wait… No.", ["Well... perhaps.", " Wait…", " No."]),
         ('Write: "Hi Tom. I am late." Send it.', ['Write: "Hi Tom. I am late."', " Send it."]),
         ("It holds (see there. Or here). Go.", ["It holds (see there. Or here).", " Go."]),
-        ("Do this:\n1. Call.\n2. Wait\n- rest\nThen go. Bye", ["Do this:\n1. Call.", "\n2. Wait", "\n- rest\nThen go.", " Bye"]),
+        ("Do:\n1. Call.\n2. Wait\n- rest\nThen go. Bye", ["Do:\n1. Call.", "\n2. Wait", "\n- rest\nThen go.", " Bye"]),
         ("A line that is\nwrapped. Next.", ["A line that is\nwrapped.", " Next."]),
         ("One part\n\ntwo parts\r\n\r\nThree.\n", ["One part", "\n\ntwo parts", "\r\n\r\nThree.\n"]),
         ("Run:\n\n```\na. B.\nc. D\n```\n\nDone.", ["Run:\n\n```\na. B.\nc. D\n```", "\n\nDone."]),
@@ -106,7 +108,7 @@ def test_weaving_keeps_the_action_to_the_letter_and_the_order_of_both(action, be
     turns = weave(action, beside)
     own, other = sentences(action), sentences(beside)
     assert turns[0][0]
-    assert all(one[0] != two[0] for one, two in zip(turns, turns[1:], strict=False)), "by turns"
+    assert all(one[0] != two[0] for one, two in pairwise(turns)), "by turns"
     assert "".join(text for is_own, text in turns if is_own) == action
     laid = ["".join(text.split()) for is_own, text in turns if not is_own]
     assert "".join(laid) == "".join(beside.split()), "no word of what is laid between is lost"
@@ -140,7 +142,8 @@ def test_a_woven_row_opens_with_the_action_and_has_no_marker_of_a_reason():
 def test_masked_why_woven_trains_what_what_trains():
     why, masked, what = (row_of(name, example()) for name in ("why", "masked_why", "what"))
     assert masked.text == why.text
-    assert [one.text for one in masked.segments if not one.train] == ["<Rain?>", " It rains.", " Rain is wet. Wet is cold."]  # fmt: skip
+    untrained = [one.text for one in masked.segments if not one.train]
+    assert untrained == ["<Rain?>", " It rains.", " Rain is wet. Wet is cold."]
     assert masked.shared() == what.shared()
     assert not any(one.train for one in masked.segments if one.kind == "reason")
 
@@ -269,13 +272,18 @@ def test_a_woven_arm_is_asked_as_one_that_gives_its_reason_last():
 )
 def test_an_exam_that_reads_reasons_apart_is_refused_before_anything_is_trained(tmp_path, changes, field):
     path = tiny.build_tiny_study(tmp_path, "bundled:smollm2-135m", exams=["decisions", "explanations"], **changes)
-    with pytest.raises(
-        InputError, match="'explanations' reads a reason apart from the action, and the arm '"
-    ) as caught:
+    with pytest.raises(InputError, match="'explanations' reads a reason apart from the action") as caught:
         read_study(path)
     assert caught.value.where == f"{path}, field '{field}'"
     assert "`reason: first`" in (caught.value.remedy or "")
     assert "take the exam out" in (caught.value.remedy or "")
+
+
+def test_such_an_arm_cannot_sit_that_exam_in_inspect_either():
+    arm = SimpleNamespace(name="runs/x:why:0", api=SimpleNamespace(exam_format=WOVEN))
+    with pytest.raises(InputError, match="the arm 'runs/x:why:0' weaves the two"):
+        format_of(arm, find_exam("explanations"), ("Reason:", "Action:"), judged=True)  # type: ignore[arg-type]
+    assert format_of(arm, find_exam("decisions"), ("", ""), judged=False) == WOVEN  # type: ignore[arg-type]
 
 
 def test_arms_without_reasons_have_nothing_to_weave(tmp_path):
