@@ -82,6 +82,14 @@ def train_record(run: Run, name: str) -> dict[str, Any]:
     return record
 
 
+def test_an_arm_that_reads_documents_alone_needs_no_examples(tmp_path: Path, tiny_model: Path) -> None:
+    found = with_stages(tmp_path / "a", tiny_model, READING, examples=[])
+    assert len(found.lessons["read"][0].rows) == len(documents())
+    for number, stage in enumerate((EXAMPLES, FORGETTING)):
+        with pytest.raises(InputError, match="nothing to train it on"):
+            with_stages(tmp_path / f"b{number}", tiny_model, READING, stage, examples=[])
+
+
 def test_a_document_is_trained_whole_and_in_chat_as_an_answer(tmp_path: Path, tiny_model: Path) -> None:
     whole = with_stages(tmp_path / "a", tiny_model, READING).lessons["read"][0]
     assert [row.trained for row in whole.rows] == [row.length for row in whole.rows]
