@@ -29,7 +29,10 @@ def starts_of(recipe: Recipe, policy: Policy, examples: Sequence[Example], count
 
 
 def of_example(example: Example) -> dict[str, Any]:
-    """The fields that it has."""
+    """The fields that it has; a system message that opens its conversation is its system prompt, as a row has it too."""
+    first, *rest = example.messages
+    if first.role == "system" and rest:
+        example = example.model_copy(update={"system": first.content, "messages": rest})
     return {name: value for name, value in example.model_dump().items() if value not in (None, "") and name != "id"}
 
 
