@@ -18,7 +18,7 @@ USUAL_COUNT = 20  # lessons, where a recipe starts from the policy and no number
 def starts_of(recipe: Recipe, policy: Policy, examples: Sequence[Example], count: int | None) -> list[Draft]:
     """The drafts that a recipe starts with. count: lessons wanted; None for 20, or for all the examples."""
     if recipe.starts == "policy":
-        shares = shared_out(USUAL_COUNT if count is None else count, len(policy.principles))
+        shares = shares_of(USUAL_COUNT if count is None else count, len(policy.principles), recipe.group)
         return [
             Draft(principle.id, {"principle": principle.id, **recipe.fields}, share)
             for principle, share in zip(policy.principles, shares, strict=True)
@@ -26,6 +26,12 @@ def starts_of(recipe: Recipe, policy: Policy, examples: Sequence[Example], count
         ]
     read = examples if count is None else examples[:count]
     return [Draft(example.id, {**of_example(example), **recipe.fields}) for example in read]
+
+
+def shares_of(count: int, principles: int, group: int) -> list[int]:
+    """Lessons of each principle, in whole groups as far as that goes."""
+    first, *others = [group * share for share in shared_out(count // group, principles)]
+    return [first + count % group, *others]
 
 
 def of_example(example: Example) -> dict[str, Any]:
