@@ -35,7 +35,7 @@ def shares_of(count: int, principles: int, group: int) -> list[int]:
 
 
 def of_example(example: Example) -> dict[str, Any]:
-    """The fields that it has; a system message that opens its conversation is its system prompt, as a row has it too."""
+    """The fields that it has. A system message at the head of its conversation is its `system`, as in its row."""
     first, *rest = example.messages
     if first.role == "system" and rest:
         example = example.model_copy(update={"system": first.content, "messages": rest})
