@@ -23,6 +23,11 @@ def fill(text: str, values: Mapping[str, Any]) -> str:
     return PLACEHOLDER.sub(lambda found: fenced(found[1], as_text(values[found[1]])), text)
 
 
+def fill_plainly(text: str, values: Mapping[str, Any]) -> str:
+    """The same without fences, for a text that no model is sent as a question."""
+    return PLACEHOLDER.sub(lambda found: as_text(values[found[1]]), text)
+
+
 def as_text(value: Any) -> str:
     """A value for people to read; a list has a line for each entry."""
     if isinstance(value, list | tuple):

@@ -40,6 +40,9 @@ class Recipe(Strict):
     output: Literal["examples", "documents", "pairs"] = "examples"
     sample: str | None = Field(None, description="A file of shipped samples to start from, where no --from is given.")
     fields: dict[str, Any] = Field(default_factory=dict, description="Fields that every lesson has, such as its shape.")
+    group: int = Field(
+        1, gt=0, description="Lessons that are made together, such as one for each side: a principle gets whole groups."
+    )
     stages: list[AnyStage] = Field(min_length=1)
 
     @model_validator(mode="after")

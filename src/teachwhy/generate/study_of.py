@@ -16,6 +16,7 @@ from .recipe import Recipe
 STUDY = "study.yaml"
 # Arms in the order of the design's table; those are taken that every lesson has the texts for.
 TWINS = ("what", "why", "mention", "neutral", "paraphrase", "swapped", "unrelated", "deliberation")
+VARIED = "_varied"
 VERSIONS = ("why", "mention", "neutral", "swapped")
 
 
@@ -47,8 +48,12 @@ def study_settings(order: Order, recipe: Recipe, fields: set[str]) -> dict[str, 
         **examined(items),
     }
     arms = [one if isinstance(one, str) else one["name"] for one in settings["arms"]]
-    versus, arm = (arms[1], arms[2]) if len(arms) > 2 else (arms[0], arms[1])
-    settings["contrasts"] = [{"arm": arm, "versus": versus, "exam": settings["exams"][0], "metric": "pair_accuracy"}]
+    compared = [(arms[2], arms[1]) if len(arms) > 2 else (arms[1], arms[0])]
+    compared += [(name, plain) for name in arms if (plain := name.removesuffix(VARIED)) in arms and plain != name]
+    settings["contrasts"] = [
+        {"arm": arm, "versus": versus, "exam": settings["exams"][0], "metric": "pair_accuracy"}
+        for arm, versus in dict.fromkeys(compared)
+    ]
     return settings
 
 
@@ -61,7 +66,7 @@ def examined(items: Sequence[str]) -> dict[str, Any]:
 
 def taught_examples(fields: set[str]) -> dict[str, Any]:
     arms = [name for name in TWINS if name in ARMS and set(ARMS[name].needs) <= fields]
-    surroundings = [{"name": f"{name}_varied", "arm": name, "surroundings": "varied"} for name in arms[:2]]
+    surroundings = [{"name": f"{name}{VARIED}", "arm": name, "surroundings": "varied"} for name in arms[:2]]
     return {
         "examples": [LESSONS],
         "arms": ["base", *arms, *(surroundings if "varied_system" in fields else [])],
