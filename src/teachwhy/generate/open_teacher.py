@@ -24,6 +24,7 @@ from ..models import (
 )
 from .answers import Answers
 from .order import Order
+from .recipe import find_recipe
 from .scripted import NAME as SCRIPTED
 from .scripted import ScriptedTeacher
 from .teacher import Teacher
@@ -74,7 +75,7 @@ def price_of(name: str, order: Order) -> Price | None:
 
 def open_speaker(name: str, order: Order, purse: Purse, say: Callable[[str], None]) -> Speaker:
     if name == SCRIPTED:
-        return ScriptedTeacher(purse)
+        return ScriptedTeacher(purse, find_recipe(order.recipe).wanted())
     if is_api(name):
         return ApiModel(name, order.asking, purse)
     source = find_model(name, base_folder=Path(), say=say)

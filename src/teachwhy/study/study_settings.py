@@ -90,7 +90,7 @@ class StudySettings(Strict):
     about: str = Field("", description="Printed on the page under the question.")
     limits: str = Field("", description="What the study does not show; printed on the page.")
     policy: str = "policy.md"
-    examples: list[str] = Field(default_factory=list, description="None where no arm is trained.")
+    examples: list[str] = Field(default_factory=list, description="None where no arm is trained on any.")
     items: list[str] = Field(default_factory=list, description="May be left out where `scenarios` are named.")
     prompts: list[PromptSet] = Field(
         default_factory=list, description="CSV files of prompts to answer or refuse, for the exam `refusals`."

@@ -31,16 +31,22 @@ class Filter(AskingSome):
     temperature: float = Field(0.0, ge=0, le=2)
     max_tokens: int = Field(300, gt=0)
 
+    def asked_about(self) -> str:
+        """The questions, a line each."""
+        return "\n".join(f"{name}: {check.ask}" for name, check in self.checks.items())
+
     def through(self, drafts: Sequence[Draft], work: Work) -> Iterable[Draft]:
         form = Form(dict.fromkeys(self.checks, TRUTH) | {"because": TEXT})
-        asked = "\n".join(f"{name}: {check.ask}" for name, check in self.checks.items())
         open_drafts = list(filter(self.concerns, drafts))
-        questions = [Question(draft.id, self.messages(draft, work.policy, form, asked), form) for draft in open_drafts]
+        questions = [
+            Question(draft.id, self.messages(draft, work.policy, form, self.asked_about()), form)
+            for draft in open_drafts
+        ]
         reads = self.ask(questions, work)
         judged = {draft.id: read for draft, read in asked_together(open_drafts, reads, self.name, work.drop)}
-        asked_about = {draft.id for draft in open_drafts}
+        concerned = {draft.id for draft in open_drafts}
         for draft in drafts:
-            if draft.id not in asked_about:
+            if draft.id not in concerned:
                 yield draft
             elif draft.id in judged:
                 yield from self.kept(draft, judged[draft.id].values or {}, work)

@@ -21,7 +21,11 @@ class Pick(Stage):
     values: list[dict[str, Any]] = Field(
         min_length=1, description="Entries; `{{name}}` in a text stands for a field of the draft."
     )
-    how: Literal["each", "one"] = Field("one", description="each: a draft of every entry; one: a seeded draw.")
+    how: Literal["each", "mixed", "one"] = Field(
+        "one",
+        description="each: a draft of every entry; mixed: the same in a seeded order, for lists that are longer than "
+        "the lessons wanted; one: a seeded draw.",
+    )
 
     def needs(self) -> set[str]:
         texts = [text for entry in self.values for text in entry.values() if isinstance(text, str)]
@@ -37,11 +41,12 @@ class Pick(Stage):
 
     def through(self, drafts: Sequence[Draft], work: Work) -> Iterable[Draft]:
         for draft in drafts:
-            if self.how == "each":
-                yield from draft.children(self.name, [filled(entry, draft) for entry in self.values])
+            rng = random.Random(f"{work.seed} {self.name} {draft.id}")
+            if self.how == "one":
+                yield draft.changed(self.name, filled(rng.choice(self.values), draft))
             else:
-                drawn = random.Random(f"{work.seed} {self.name} {draft.id}").choice(self.values)
-                yield draft.changed(self.name, filled(drawn, draft))
+                entries = rng.sample(self.values, len(self.values)) if self.how == "mixed" else self.values
+                yield from draft.children(self.name, [filled(entry, draft) for entry in entries])
 
 
 def filled(entry: Mapping[str, Any], draft: Draft) -> dict[str, Any]:

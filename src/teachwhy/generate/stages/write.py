@@ -14,7 +14,14 @@ from ..reading import TEXT, Fits, Form
 from ..teacher import Question
 from .stage import AskingSome, Work, asked_together, stage_kind
 
-WITHIN, WITHIN_WORDS = 0.25, 4  # of the words asked for, and never less than so many words
+WITHIN_WORDS = 4  # words more or less are always allowed
+
+
+def bounds_around(text: str, within: float) -> tuple[int, int]:
+    """Fewest and most words of what is to be as long as a text. within: how far it may be off, as a share."""
+    count = len(words(text))
+    room = max(WITHIN_WORDS, round(within * count))
+    return max(1, count - room), count + room
 
 
 @stage_kind
@@ -25,6 +32,7 @@ class Write(AskingSome):
     gives: list[str] = Field(min_length=1)
     unless_there: bool = Field(False, description="Ask only of drafts that lack one of the fields.")
     as_long_as: str | None = Field(None, description="A field whose number of words the first of `gives` is to have.")
+    within: float = Field(0.25, gt=0, lt=1, description="How far it may be off that, as a share.")
     words: tuple[int, int] | str | None = Field(
         None, description="Fewest and most words of the first of `gives`, or the field of the draft that holds them."
     )
@@ -68,9 +76,7 @@ class Write(AskingSome):
             return fewest, most
         if not self.as_long_as:
             return self.words
-        count = len(words(str(draft.fields[self.as_long_as])))
-        room = max(WITHIN_WORDS, round(WITHIN * count))
-        return max(1, count - room), count + room
+        return bounds_around(str(draft.fields[self.as_long_as]), self.within)
 
     def wishes(self, draft: Draft) -> str:
         """What else is said of the answer: its length, and what a field may be."""
