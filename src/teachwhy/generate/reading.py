@@ -72,6 +72,12 @@ def read_answer(reply: Reply, form: Form) -> Read:
     return Read(values)
 
 
+def read_whole(reply: Reply) -> Read:
+    """The text of an answer as it is, where no form was asked for."""
+    cause = reply.cause or (CUT_OFF if reply.cut else None)
+    return Read(None, cause) if cause else Read({"text": reply.text})
+
+
 def read_plain(reply: Reply, form: Form) -> Read:
     """An answer without an object in it."""
     text = reply.text.strip()

@@ -10,7 +10,7 @@ from ..models import Reply, Sampling, Speaker
 from ..models.api import GIVEN_UP, OVER_BUDGET
 from ..text import fingerprint
 from .answers import Answers
-from .reading import Fits, Form, Read, read_answer
+from .reading import Fits, Form, Read, read_answer, read_whole
 
 TRIES = 3  # answers to one question
 ROUNDS = 8  # sendings: what never came costs nothing, and a lesson given up for it would be missing by chance
@@ -118,7 +118,7 @@ class Teacher:
         if not reply.came:
             read = Read(None, f"{NEVER_CAME}: {reply.cause}", reply.detail)
         elif question.form is None:
-            read = Read(None, reply.cause) if reply.cause else Read({"text": reply.text})
+            read = read_whole(reply)
         else:
             read = read_answer(reply, question.form)
         if read.values is not None and (fault := question.fits(read.values)):
