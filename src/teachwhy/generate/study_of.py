@@ -56,7 +56,7 @@ def study_settings(order: Order, recipe: Recipe, fields: set[str]) -> dict[str, 
 
 
 def examined(items: Sequence[str], taught: Sequence[Scenario]) -> dict[str, Any]:
-    """The exam: on the user's own items, or else on the bundled scenarios. taught: scenarios that lessons were made in."""
+    """The exam: on the user's own items, or else on bundled scenarios that no lesson was made in (taught: those)."""
     if items:
         return {"items": list(items), "exams": ["edge_cases"]}
     files = [f"bundled:{family}" for family in untaught(taught)] if taught else ["bundled"]

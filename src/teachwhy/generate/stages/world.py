@@ -116,7 +116,7 @@ class World(Stage):
 
 
 def found(run: Played) -> tuple[str | None, int]:
-    """Why no lesson comes of a run, and else the number of the answer that is one, from 1. Read from its calls alone."""
+    """Why no lesson comes of a run, and else the number of the answer that is one, from 1; by its calls alone."""
     now, acts = run.now, run.first.script.acts
     calls = now.state.calls
     done = [call.answer for call in calls if call.worked and call.changes]
