@@ -20,7 +20,7 @@ def generate(
         str, typer.Option(help="scripted, provider/name as Inspect has it, or any model that `run` takes.")
     ],
     sources: Annotated[
-        list[Path] | None, typer.Option("--from", help="Examples to start from; may be given again.")
+        list[Path] | None, typer.Option("--from", help="Examples, or scenarios, to start from; may be given again.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder for what is made; else lessons/NAME.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Lessons to begin; what is dropped is not replaced.")] = None,
