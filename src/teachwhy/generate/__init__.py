@@ -1,0 +1,1 @@
+"""Lessons written by a teacher model, and the health of a corpus."""
