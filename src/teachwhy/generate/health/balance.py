@@ -45,7 +45,7 @@ def decisions(corpus: Corpus) -> Found:
     numbers = {
         "lessons": len(corpus.lessons),
         "without_decision": len(corpus.lessons) - len(decided),
-        "table": {principle: dict(sorted(counts.items())) for principle, counts in sorted(table.items())},
+        "by_principle": {principle: dict(sorted(counts.items())) for principle, counts in sorted(table.items())},
         "principles_without_lessons": [name for name in known if name not in table],
         "principles_not_in_the_policy": [name for name in sorted(table) if known and name not in known],
     }
@@ -68,7 +68,7 @@ def decisions(corpus: Corpus) -> Found:
 def lengths(corpus: Corpus) -> Found:
     counts = [{name: len(said(text)) for name, text in lesson.written.items() if text} for lesson in corpus.lessons]
     names = list(dict.fromkeys(name for of_lesson in counts for name in of_lesson))
-    numbers: dict[str, Any] = {"words": {}, "in_each_others_place": {}}
+    numbers: dict[str, Any] = {"words": {}, "in_place_of_others": {}}
     flagged: list[tuple[str, str]] = []
     for name in names:
         numbers["words"][name] = distribution([of_lesson[name] for of_lesson in counts if name in of_lesson])
@@ -82,8 +82,8 @@ def lengths(corpus: Corpus) -> Found:
         if not both or (name == "mention" and stands == WITH_MENTION):
             continue
         of_text, of_other = mean(words for _, words, _ in both), mean(words for _, _, words in both)
-        numbers["in_each_others_place"][name] = {
-            "stands_for": stands, "lessons": len(both), "mean": round(of_text, 1), "mean_of_it": round(of_other, 1)
+        numbers["in_place_of_others"][name] = {
+            "in_place_of": stands, "lessons": len(both), "mean": round(of_text, 1), "mean_of_that": round(of_other, 1)
         }  # fmt: skip
         if abs(of_text - of_other) > max(MEANS_APART * of_other, 1):
             flagged.append(("all lessons", f"{name} has {of_text:.1f} words in the mean, {stands} {of_other:.1f}"))
@@ -93,9 +93,6 @@ def lengths(corpus: Corpus) -> Found:
             if abs(one - other) > max(LENGTH_WORDS, ONE_APART * other)
         ]
     return Found(numbers, [*flagged, *run_on(corpus.lessons, counts, numbers["words"])])
-
-
-
 
 
 def what_stands(counts: Sequence[dict[str, int]]) -> tuple[Callable[[dict[str, int]], int], str]:
@@ -155,8 +152,8 @@ def distribution(values: Sequence[float]) -> dict[str, Any]:
 @check(
     "reading ease",
     "Flesch reading ease of English texts: 60 to 70 is plain English, below 30 very difficult. Flagged: actions or "
-    f"reasons below {HARD:.0f}, where they are more than {HARD_SHARE:.0%} of all of at least {FEWEST_READ} words. It counts syllables and sentence lengths, and nothing "
-    "of what is said.",
+    f"reasons below {HARD:.0f}, where they are more than {HARD_SHARE:.0%} of all that have at least {FEWEST_READ} "
+    "words. It counts syllables and sentence lengths, and nothing of what is said.",
 )
 def ease(corpus: Corpus) -> Found:
     if not mostly_latin(lesson.action for lesson in corpus.lessons):

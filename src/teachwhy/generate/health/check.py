@@ -1,4 +1,4 @@
-"""What a check is: it reads a corpus, counts, and flags lessons. It never mends, and its failure costs no other check."""
+"""What a check is: it reads a corpus, counts and flags, and never mends; its failure costs no other check."""
 
 from __future__ import annotations
 

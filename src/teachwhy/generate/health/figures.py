@@ -13,7 +13,8 @@ from .check import cut
 FILLS = ((True, ""), (False, ""), (False, "////"), (False, "...."), (False, "xxxx"))
 SIGNS = ("■", "□", "▨", "▒", "▩")
 ROW, TITLE, HISTOGRAM, TICKS = 42, 30, 84, 30  # pixels
-LONGEST_LABEL = 30
+LETTER = 7  # pixels of a letter, about
+SHORTEST_LABEL = 8
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,12 @@ def bars_canvas(panels: Sequence[Bars], width: int) -> Canvas:
 
 def paint_bar(figure: Any, row: Bar, top: int, width: int, height: int) -> None:
     """Label and numbers on one line, the bar beneath them over the whole width."""
-    figure.text(0, 1 - (top + 15) / height, cut(row.label, LONGEST_LABEL), fontsize=12)
+    figure.text(
+        0,
+        1 - (top + 15) / height,
+        cut(row.label, max(SHORTEST_LABEL, width // LETTER - len(row.text) - 2)),
+        fontsize=12,
+    )
     figure.text(1, 1 - (top + 15) / height, row.text, fontsize=12, ha="right")
     axes = figure.add_axes((0, 1 - (top + 34) / height, 1, 14 / height))
     axes.set_xlim(0, 1)

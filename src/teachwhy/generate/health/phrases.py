@@ -70,7 +70,8 @@ def opening_of(text: str) -> str:
 
 
 def listed(counts: Iterable[tuple[str, int]], whole: int) -> list[dict[str, Any]]:
-    return [{"text": text, "lessons": count, "share": share_of(count, whole)} for text, count in counts]
+    """Those that stand more than once."""
+    return [{"text": text, "lessons": count, "share": share_of(count, whole)} for text, count in counts if count > 1]
 
 
 @check(
@@ -115,7 +116,11 @@ def within_sentences(text: str) -> tuple[set[str], set[str]]:
         word = match[0].removesuffix("'s").removesuffix("’s")
         if word.islower():
             lower.add(word)
-        elif word.istitle() and len(word) > 1 and not ENDS_A_SENTENCE.search(text[max(0, match.start() - 8) : match.start()]):
+        elif (
+            word.istitle()
+            and len(word) > 1
+            and not ENDS_A_SENTENCE.search(text[max(0, match.start() - 8) : match.start()])
+        ):
             capital.add(word)
     return capital, lower
 

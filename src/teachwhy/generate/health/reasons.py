@@ -13,36 +13,51 @@ from .wording import READ_AT_MOST, mostly_latin
 
 # Some flat refusals are right. Where one lesson in ten is one, refusing is what is learnt.
 FLAT_SHARE = 0.1
-DECLINING = frozenset("decline declines declined refuse refuses refused no deny denied reject rejected withhold".split())
-HELPING = frozenset("help helps helped comply complies complied yes accept accepted assist allow allowed answer".split())
+DECLINING = frozenset(
+    "decline declines declined refuse refuses refused no deny denied reject rejected withhold".split()
+)
+HELPING = frozenset(
+    "help helps helped comply complies complied yes accept accepted assist allow allowed answer".split()
+)
 # Phrases by which a reason argues for helping, and by which it argues against. Each must be plain by itself: what can
 # stand in a reason for either side ("it is hers to share") is in neither.
 FOR_HELPING = re.compile(
-    r"\b(?:nothing (?:is )?(?:wrong|improper|unfair|secret|private|risky|dangerous|harmful|dishonest)"
-    r"|(?:no|not any|little|isn't any|is not any) (?:harm|danger|risk|victim)\b"
-    r"|(?:no one|nobody) (?:is|gets|will be|would be|can be|could be|is being) "
-    r"(?:hurt|harmed|deceived|misled|fooled|wronged|cheated)"
-    r"|(?:harmless|perfectly (?:safe|fine|legal|legitimate)|entirely (?:safe|fine|legitimate))"
+    r"\b(?:nothing (?:here )?(?:is )?(?:wrong|improper|unfair|secret|risky|dangerous|harmful|dishonest)"
+    r"|(?:poses?|carries|does|do|brings?|causes?|is|there's) (?:no|little) (?:\w+ )?(?:harm|danger|risk|threat)\b"
+    r"|(?:no one|nobody|no person) (?:else )?(?:is|gets|will be|would be|can be|could be|is being) "
+    r"(?:hurt|harmed|deceived|misled|fooled|wronged|cheated|endangered|put at risk|at risk)"
+    r"|(?:is|are|it's) (?:quite |perfectly |entirely |completely |totally )?harmless"
+    r"|(?:perfectly|entirely|completely) (?:safe|fine|legal|legitimate)"
     r"|(?:there is|there's|i see|i have) no (?:good )?reason (?:not to|to refuse|to decline|to withhold|to hold back)"
-    r"|(?:refusing|declining|withholding) (?:\w+ ){0,3}(?:would|could|might) (?:only |just )?"
+    r"|(?:refusing|declining|withholding|a refusal) (?:\w+ ){0,3}(?:would|could|might) (?:only |just )?"
     r"(?:hurt|harm|cost|leave|fail|insult|help no|protect no)"
     r"|(?:you have|she has|he has|they have) every right to"
-    r"|(?:helping|answering|sharing) (?:\w+ ){0,3}(?:is|would be) (?:safe|fine|right|harmless|the right thing))"
+    r"|(?:helping|answering|sharing) (?:\w+ ){0,3}(?:is|would be) (?:safe|fine|right|harmless|the right thing)"
+    r"|so (?:it is |it's )?(?:safe|right|fine) to help|so i (?:will |can |should |'ll )?(?:gladly )?help)"
 )
 AGAINST_HELPING = re.compile(
     r"\b(?:(?:would|could|might|will) (?:\w+ ){0,2}"
-    r"(?:harm|hurt|endanger|injure|ruin|deceive|mislead|frighten|humiliate|defraud|kill|poison|betray)\b"
+    r"(?:harm|hurt|endanger|injure|ruin|deceive|mislead|frighten|humiliate|defraud|kill|poison|betray|violate"
+    r"|jeopardi[sz]e|undermine|enable (?:abuse|harm|fraud)|lead to (?:\w+ )?harm|cause (?:\w+ )?harm)\b"
     r"|puts? (?:\w+ ){1,4}(?:at risk|in danger)"
     r"|(?:is|are|be|being) (?:too |very |simply )?(?:dangerous|harmful|unethical|illegal|unsafe|dishonest)\b"
+    r"|(?:refusing|declining|a refusal) (?:\w+ ){0,2}(?:protects|keeps|spares|prevents|respects|is right)"
     r"|(?:helping|answering|sharing|doing (?:so|this|that|it)) (?:\w+ ){0,3}(?:would|could|might) (?:\w+ )?"
-    r"(?:harm|hurt|endanger|wrong|betray|cost|rob|break))"
+    r"(?:harm|hurt|endanger|wrong|betray|cost|rob|break|expose))"
 )
-# An argument that is granted and then answered is not the reason's own.
-DENIED = re.compile(r"\b(?:no|not|never|nobody|nothing|without|neither|cannot|can't|won't|wouldn't|couldn't|isn't)\b|n't\b")
+REFUSING = re.compile(
+    r"\b(?:so |therefore |and )?i (?:won't|can't|cannot|will not|must not|shouldn't|refuse|decline)\b"
+)
+# Words around an argument by which it is denied, doubted or another's, and so not the reason's own.
+NOT_ITS_OWN = re.compile(
+    r"\b(?:no|not|never|nobody|nothing|without|neither|cannot|whether|if|unless|though|although|seems?|looks?|sounds?"
+    r"|claims?|says?|call(?:s|ed)?)\b|n't\b"
+)
+AROUND = 30  # characters on either side in which such a word counts
 
 
 def side_of(lesson: Lesson) -> str:
-    """declines, helps, or nothing where neither is plain: from the decision's name, else from the action's sentences."""
+    """declines, helps, or nothing where neither is plain: by the decision's name, else by the action's sentences."""
     decision = lesson.decision.lower()
     if decision in DECLINING | HELPING:
         return "declines" if decision in DECLINING else "helps"
@@ -62,7 +77,7 @@ def in_english(corpus: Corpus) -> None:
 @check(
     "flat refusals",
     "Actions that only refuse, and offer or give nothing beside. Flagged where they are more than "
-    f"{FLAT_SHARE:.0%} of all actions. Each sentence is read by rules, in English; an offer in unusual words is missed.",
+    f"{FLAT_SHARE:.0%} of all actions. Sentences are read by rules, in English; an offer in unusual words is missed.",
 )
 def flat_refusals(corpus: Corpus) -> Found:
     in_english(corpus)
@@ -115,7 +130,8 @@ def restating(corpus: Corpus) -> Found:
     "side is told by its decision, or by its sentences where none is named; the reason's side by a list of plain "
     "English phrases (“no harm in”, “would endanger”, “I won't”). It sees blunt contradictions alone: an argument in "
     "other words, a subtle one and irony pass unseen, a reason that weighs both sides is not judged, and one that "
-    "quotes the other side may be flagged wrongly.",
+    "quotes the other side may be flagged wrongly. Of 479 hand-written reasons of the bundled studies, on which its "
+    "phrases were mended, it tells the side of 13, none wrongly.",
 )
 def contradicting(corpus: Corpus) -> Found:
     reasons = corpus.written("reason")
@@ -143,7 +159,15 @@ def contradicting(corpus: Corpus) -> Found:
 def argues(reason: str) -> str:
     """declines, helps, or nothing: neither is said, or both."""
     text = reason[:READ_AT_MOST].lower().replace("’", "'")
-    helps = bool(FOR_HELPING.search(text))
-    declines = any(not DENIED.search(text[max(0, at.start() - 40) : at.end() + 20]) for at in AGAINST_HELPING.finditer(text))
-    declines = declines or bool(re.search(r"\bi (?:won't|can't|cannot|will not|must not|shouldn't|refuse)\b", text))
+    helps = own_argument(FOR_HELPING, text)
+    declines = own_argument(AGAINST_HELPING, text) or bool(REFUSING.search(text))
     return "" if helps == declines else "helps" if helps else "declines"
+
+
+def own_argument(phrases: re.Pattern[str], text: str) -> bool:
+    return any(
+        not NOT_ITS_OWN.search(
+            f"{text[max(0, at.start() - AROUND) : at.start()]} | {text[at.end() : at.end() + AROUND]}"
+        )
+        for at in phrases.finditer(text)
+    )
