@@ -11,7 +11,7 @@ from typing import Any
 from ...data.arm_check import reading_ease
 from ...policy import LENGTH_WORDS
 from ...text import words
-from .check import CannotRun, Corpus, Found, check
+from .check import CannotRun, Corpus, Found, by_lesson, check
 from .lesson import Lesson
 from .wording import mostly_latin, said
 
@@ -92,7 +92,7 @@ def lengths(corpus: Corpus) -> Found:
             for lesson, one, other in both
             if abs(one - other) > max(LENGTH_WORDS, ONE_APART * other)
         ]
-    return Found(numbers, [*flagged, *run_on(corpus.lessons, counts, numbers["words"])])
+    return Found(numbers, by_lesson([*flagged, *run_on(corpus.lessons, counts, numbers["words"])]))
 
 
 def what_stands(counts: Sequence[dict[str, int]]) -> tuple[Callable[[dict[str, int]], int], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,3 +82,11 @@ def cut(text: str, most: int = LONGEST_SHOWN) -> str:
 
 def share_of(part: int, whole: int) -> float:
     return round(part / whole, 4) if whole else 0.0
+
+
+def by_lesson(flagged: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """One entry a lesson, with all that was found of it, so that what is flagged counts lessons."""
+    found: dict[str, list[str]] = {}
+    for name, text in flagged:
+        found.setdefault(name, []).append(text)
+    return [(name, "; ".join(texts)) for name, texts in found.items()]

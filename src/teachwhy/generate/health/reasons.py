@@ -7,6 +7,7 @@ from collections import Counter
 
 from ...evals.answer_reader import sentence_kinds
 from ...policy import RESTATED_SHARE, restates
+from ...text import content_words
 from .check import CannotRun, Corpus, Found, check, cut, share_of
 from .lesson import Lesson
 from .wording import READ_AT_MOST, mostly_latin
@@ -112,14 +113,16 @@ def restating(corpus: Corpus) -> Found:
     flagged = []
     for lesson, reason in reasons:
         fact = lesson.texts.get("mention") or lesson.situation
-        if restates(reason, rules.get(lesson.principle, "")):
+        if not content_words(reason):
+            what = "nothing"
+        elif restates(reason, rules.get(lesson.principle, "")):
             what = "the rule"
         elif fact and restates(reason, fact):
             what = "the mention" if lesson.texts.get("mention") else "the situation"
         else:
             continue
         counts[what] += 1
-        flagged.append((lesson.id, f"says {what} again: “{cut(reason)}”"))
+        flagged.append((lesson.id, f"says {what}{' again' if what != 'nothing' else ''}: “{cut(reason)}”"))
     ruled = sum(lesson.principle in rules for lesson, _ in reasons)
     return Found({"reasons": len(reasons), "held_against_a_rule": ruled, "restating": dict(counts)}, flagged)
 

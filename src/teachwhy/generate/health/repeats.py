@@ -7,7 +7,7 @@ from typing import Any
 
 from ...data.checks import NEAR_DUPLICATE, PERMUTATIONS, RUN_OF_WORDS, runs_of_words, sketch
 from ...text import words
-from .check import CannotRun, Corpus, Found, check, cut, share_of
+from .check import CannotRun, Corpus, Found, by_lesson, check, cut, share_of
 from .lesson import Lesson
 from .wording import said
 
@@ -40,7 +40,7 @@ def exact_duplicates(corpus: Corpus) -> Found:
                 flagged.append((lesson.id, f"the {name} of {earlier} again"))
         if texts:
             numbers[name] = {"texts": len(texts), "repeated": repeated, "share": share_of(repeated, len(texts))}
-    return Found(numbers, [*twice_whole(corpus), *flagged])
+    return Found(numbers, by_lesson([*twice_whole(corpus), *flagged]))
 
 
 def twice_whole(corpus: Corpus) -> list[tuple[str, str]]:
@@ -84,7 +84,7 @@ def near_duplicates(corpus: Corpus) -> Found:
             numbers[name] = {"texts": len(texts), "near": len(alike), "share": share_of(len(alike), len(texts))}
     if not numbers:
         raise CannotRun("no situation or action has three words")
-    return Found(numbers, flagged)
+    return Found(numbers, by_lesson(flagged))
 
 
 def near_earlier(texts: Sequence[Sequence[str]]) -> dict[int, int]:
