@@ -24,7 +24,7 @@ ROOMS = (
     "inspect",
 )  # from the ground up; each may use those before it
 GROUND = ("errors", "redact", "text", "policy", "stats")
-ROOF = ("cli", "cli_generate", "inspect_tasks", "progress", "__init__", "__main__")
+ROOF = ("cli", "cli_data", "cli_generate", "inspect_tasks", "progress", "__init__", "__main__")
 HEAVY = {"torch", "transformers", "peft", "trl", "scipy", "matplotlib", "inspect_ai", "ray", "datasets", "accelerate"}
 # Decorators and classes of Inspect that must be there when it looks for them.
 FOR_INSPECT = {
