@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from . import cli_data
 from .errors import TeachwhyError
 
 app = typer.Typer(
@@ -18,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+app.add_typer(cli_data.commands)
 
 StudyPath = Annotated[Path, typer.Argument(help="A study.yaml, or the folder that holds it.")]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Where run folders are kept.")]
