@@ -95,7 +95,7 @@ def chat_of(record: Record, answered: tuple[str, bool] | None, telling: Telling,
     messages = [message.model_dump() for message in record.messages]
     if messages[0]["role"] != "system":
         parts["system"] = "prompt"
-        if record.system:
+        if record.system and record.system.strip():
             messages.insert(0, {"role": "system", "content": record.system})
     if isinstance(record, Pair):
         parts |= {"chosen": "response", "rejected": "other"}

@@ -21,6 +21,7 @@ Write = Callable[[Chat], list[Line]]
 Read = Callable[[Line, Place, Notes], Line]
 CHAT: frozenset[Part] = frozenset({"prompt", "tools", "response"})
 UNSIGNED = "pair without the name of its writer; that one model wrote both is yours to vouch for"
+NO_TEXT = ("image", "images", "audio", "audios", "video", "videos")
 SHAREGPT_ROLES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "tool"}
 
 
@@ -151,13 +152,15 @@ def as_text(value: Any) -> Any:
 # Reading
 
 
-def beside(value: Line, used: set[str], format_model: type[Record], notes: Notes) -> Line:
-    """Columns that are fields of ours; others are left out and counted."""
+def beside(value: Line, used: set[str], model: type[Record], place: Place, notes: Notes) -> Line:
+    """Columns that are fields of ours; others are left out and counted. Errors: pictures or sound."""
     fields = {}
     for name, given in value.items():
         if name in used or given is None:
             continue
-        if name in format_model.model_fields and name != "messages":
+        if name in NO_TEXT and given:
+            raise refused("This line holds more than text; lessons are text.", place, name, "Leave that line out.")
+        if name in model.model_fields and name != "messages":
             fields[name] = str(given) if name == "id" else given
         else:
             notes[f"column `{name}` left out"] += 1
@@ -201,7 +204,7 @@ def read_chat(value: Line, place: Place, notes: Notes) -> Line:
     messages = plain_messages(value[field], place, field, notes)
     check_taught(value[field], place, field, notes)
     read = example_of(messages, read_tools(value.get("tools"), place), place)
-    return with_columns(read, beside(value, {field, "tools"}, Example, notes))
+    return with_columns(read, beside(value, {field, "tools"}, Example, place, notes))
 
 
 def example_of(messages: list[dict[str, str]], tools: Line, place: Place) -> Line:
@@ -219,7 +222,7 @@ def with_columns(read: Line, columns: Line) -> Line:
 def read_text(value: Line, place: Place, notes: Notes) -> Line:
     """A text as a document: its version `why`, where no column holds a version."""
     text = text_in(value, "text", place)
-    columns = beside(value, {"text"}, Document, notes)
+    columns = beside(value, {"text"}, Document, place, notes)
     version = {} if set(columns) & set(VERSIONS) else {"why": text}
     return {"id": f"{Path(place.file).stem}-{place.row}"} | version | columns
 
@@ -240,7 +243,7 @@ def turns(value: Line, field: str, role: str, place: Place, notes: Notes) -> lis
 def read_prompt_completion(value: Line, place: Place, notes: Notes) -> Line:
     messages = turns(value, "prompt", "user", place, notes) + turns(value, "completion", "assistant", place, notes)
     read = example_of(messages, read_tools(value.get("tools"), place), place)
-    return with_columns(read, beside(value, {"prompt", "completion", "tools", "label"}, Example, notes))
+    return with_columns(read, beside(value, {"prompt", "completion", "tools", "label"}, Example, place, notes))
 
 
 def read_prompt_only(value: Line, place: Place, notes: Notes) -> Line:
@@ -291,7 +294,7 @@ OPENAI_SIDES = ("input", "preferred_output", "non_preferred_output")
 
 
 def pair_of(value: Line, sides: Mapping[str, Any], tools: Line, place: Place, notes: Notes) -> Line:
-    columns = beside(value, {"prompt", "chosen", "rejected", "tools"}, Pair, notes)
+    columns = beside(value, {"prompt", "chosen", "rejected", "tools"}, Pair, place, notes)
     read = with_system_apart(trl_as_pair({**sides, **tools}, Path(place.file), int(place.row or 0)))
     if not {"chosen_by", "rejected_by"} & set(columns):
         notes[UNSIGNED] += 1

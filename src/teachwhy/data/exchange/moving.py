@@ -11,7 +11,7 @@ from typing import Any
 from ...errors import InputError, Place
 from ...text import canonical, jsonl_objects
 from ..document import VERSIONS, read_documents
-from ..example import read_examples
+from ..example import TEXTS_BESIDE, read_examples
 from ..pair import NOT_SAID, Pair, read_pairs
 from ..reading import read_records, validated
 from ..woven import sentences
@@ -19,6 +19,7 @@ from .chat import Chat, Record, Telling, chats_of, said_fields
 from .formats import LABELLED, UNSIGNED, Format, find_format
 from .messages import Notes, refused
 
+TEXTS = {*TEXTS_BESIDE, *VERSIONS, "action"}
 ALONE = "trl-language-modeling-text"
 
 
@@ -95,7 +96,7 @@ def losses(chats: Sequence[Chat], format: Format, kept: Sequence[Mapping[str, An
     for chat, columns in zip(chats, kept, strict=True):
         for name in set(beside(chat, format)) - set(columns):
             if chat.parts.get(name) not in format.holds:
-                told = "response" in format.holds and stands_in(chat.fields[name], chat.response)
+                told = "response" in format.holds and name in TEXTS and stands_in(chat.fields[name], chat.response)
                 (mixed if told else lost)[name] += 1
     order = list(dict.fromkeys(name for chat in chats for name in chat.fields))
     said = [f"{name}: not in the file ({lost[name]} of {len(chats)})" for name in order if lost[name]]
@@ -110,10 +111,9 @@ def losses(chats: Sequence[Chat], format: Format, kept: Sequence[Mapping[str, An
     return said
 
 
-def stands_in(value: Any, response: str) -> bool:
+def stands_in(text: str, response: str) -> bool:
     """Whether every sentence of a text stands in the response, as one piece or woven into it."""
-    whole = isinstance(value, str) and len(value.split()) > 1
-    return whole and all(sentence.strip() in response for sentence in sentences(value))
+    return all(sentence.strip() in response for sentence in sentences(text))
 
 
 def import_lessons(path: Path, source: str) -> Moved:
