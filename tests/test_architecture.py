@@ -116,7 +116,8 @@ def test_no_file_is_long(file):
 
 def test_every_room_has_a_front_door():
     folders = {file.parent for file in FILES if file.parent.name}
-    inner = {"evals/honeypots", "study/stages", "study/executors", "generate/health", "generate/stages"}
+    inner = {"data/exchange", "evals/honeypots", "study/stages", "study/executors"}
+    inner |= {"generate/health", "generate/stages"}
     assert {folder.as_posix() for folder in folders} == {*ROOMS, "stats", *inner}
     assert all(folder / "__init__.py" in FILES for folder in folders)
 
