@@ -13,6 +13,9 @@ from ..teacher import Question
 from .stage import Asking, Strict, Work, asked_together, stage_kind
 
 
+FAILED = "failed "  # begins the cause of every draft that a judge rejected; the names of the checks follow
+
+
 class Check(Strict):
     """A question to be answered with yes or no, and the answer that speaks for the draft."""
 
@@ -39,7 +42,7 @@ class Filter(Asking):
             values = read.values or {}
             failed = [name for name, check in self.checks.items() if values[name] != check.want]
             if failed and self.keep == "all":
-                work.drop(draft, self.name, f"failed {', '.join(failed)}", values["because"])
+                work.drop(draft, self.name, FAILED + ", ".join(failed), values["because"])
             else:
                 yield draft.changed(
                     self.name, {}, {"judged": {name: name not in failed for name in self.checks}} | values
