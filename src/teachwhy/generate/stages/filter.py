@@ -13,6 +13,9 @@ from ..teacher import Question
 from .stage import AskingSome, Strict, Work, asked_together, stage_kind
 
 
+FAILED = "failed "  # begins the cause of every draft that a judge rejected; the names of the checks follow
+
+
 class Check(Strict):
     """A question to be answered with yes or no, and the answer that speaks for the draft."""
 
@@ -55,7 +58,7 @@ class Filter(AskingSome):
         """The draft with what was found, unless that speaks against it."""
         failed = [name for name, check in self.checks.items() if values[name] != check.want]
         if failed and self.keep == "all":
-            work.drop(draft, self.name, f"failed {', '.join(failed)}", values["because"])
+            work.drop(draft, self.name, FAILED + ", ".join(failed), values["because"])
         else:
             found = {"judged": {name: name not in failed for name in self.checks}, **values}
             yield draft.changed(self.name, {}, found)
