@@ -33,7 +33,6 @@ from teachwhy.policy import read_policy
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 ASSISTANT = STUDIES / "assistant"
 NAMES = [check.name for check in CHECKS]
-STREETS = "the oak street flat|the mill|a red van|her old boat|the school hall|our garden shed|his bakery|the pharmacy"
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +82,16 @@ def again(real):
 
 
 def nearly(real):
-    return [*real, *(changed(replace(one, id=f"{one.id}-x"), situation=f"{one.situation} thanks", action=f"{one.id} {i}")
-                     for i, one in enumerate(real[:3]))]  # fmt: skip
+    """Three situations again with a word more; actions and reasons are those of other lessons, turned around."""
+    planted = [
+        changed(replace(one, id=f"{one.id}-x"), situation=f"{one.situation} thanks", **reversed_texts(other))
+        for one, other in zip(real[:3], real[3:6], strict=True)
+    ]
+    return [*real, *planted]
+
+
+def reversed_texts(lesson):
+    return {name: " ".join(reversed(text.split())) for name, text in lesson.written.items() if name != "situation"}
 
 
 def examined(real, items):
@@ -103,10 +110,7 @@ def opening_alike(real):
 
 
 def of_one_name(real):
-    return [
-        changed(one, situation=f"{one.situation} I asked Elara too") if n % 15 == 0 else one
-        for n, one in enumerate(real)
-    ]
+    return [changed(one, situation=f"{one.situation} Elara {n}") if n % 15 == 0 else one for n, one in enumerate(real)]
 
 
 def with_a_phrase(real):
@@ -160,10 +164,14 @@ def contradicted(real):
     helps = next(n for n, one in enumerate(real) if one.decision == "help")
     declines = next(n for n, one in enumerate(real) if one.decision == "decline")
     planted = list(real)
-    planted[helps] = changed(
-        real[helps], reason="Doing this would endanger the family next door, who sleep badly as it is."
+    against = (
+        "Doing this would endanger the family next door, who sleep badly as it is with windows on the yard and three"
     )
-    planted[declines] = changed(real[declines], reason="There is no good reason to refuse: all of them agreed to it.")
+    of_helping = (
+        "There is no good reason to refuse: all of them agreed to it in writing last week, were told what it is"
+    )
+    planted[helps] = changed(real[helps], reason=f"{against} small cots below them.")
+    planted[declines] = changed(real[declines], reason=f"{of_helping} for, and can take it back whenever.")
     return planted
 
 
@@ -192,8 +200,10 @@ def test_a_planted_fault_is_flagged_by_its_check(name, real, policy):
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_and_by_no_other_check_but_those_that_see_the_same_fault(name, real, policy):
-    also = {"stock phrases": set(), "openings": set(), "flat refusals": {"stock phrases", "reasons that contradict the action"},
-            "reading ease": {"stock phrases", "lengths"}}  # fmt: skip
+    also = {
+        "flat refusals": {"stock phrases", "reasons that contradict the action"},
+        "reading ease": {"stock phrases", "lengths"},
+    }
     flagged = {one for one, state in states(found(PLANTED[name](real), policy)).items() if state == "flagged"}
     assert flagged - {name} <= also.get(name, set())
 
@@ -202,7 +212,8 @@ def test_overlap_with_items_and_with_the_policy_are_told_apart(real, policy, ite
     of_items, of_policy = found(examined(real, items), policy, items), found(reciting(real, policy), policy, items)
     assert [check["overlap with items"]["state"] for check in (of_items, of_policy)] == ["flagged", "well"]
     assert [check["overlap with the policy"]["state"] for check in (of_items, of_policy)] == ["well", "flagged"]
-    assert items[5].id in of_items["overlap with items"]["flagged"][0]["found"] or "item" in str(of_items)
+    assert of_items["overlap with items"]["flagged"][0]["id"] == real[0].id
+    assert items[5].pair in of_items["overlap with items"]["flagged"][0]["found"]
     assert of_policy["overlap with the policy"]["flagged"][0]["id"] == real[0].id
 
 
@@ -255,14 +266,14 @@ def test_near_duplicates_are_those_that_a_comparison_of_all_pairs_finds():
 
 
 def test_many_lessons_that_are_alike_take_no_pair_of_each(policy):
-    """Of 3,000 lessons 4.5 million pairs would be alike; each is named once."""
+    """Of 1,000 lessons half a million pairs would be alike; each is named once."""
     text = "Please tell me where my neighbour parks at night and on which days the house stands empty. "
-    same = [Lesson(str(n), "privacy", "help", text, text, {"reason": text}) for n in range(3000)]
+    same = [Lesson(str(n), "privacy", "help", text, text, {"reason": text}) for n in range(1000)]
     checks = found(same, policy)
-    assert checks["exact duplicates"]["flagged_in_all"] == 2999
+    assert checks["exact duplicates"]["flagged_in_all"] == 999
     assert len(checks["exact duplicates"]["flagged"]) == 50
-    nearly = [Lesson(str(n), "privacy", "help", f"{text * 3} {n}", f"{n}") for n in range(3000)]
-    assert found(nearly)["near duplicates"]["flagged_in_all"] == 2999
+    nearly = [Lesson(str(n), "privacy", "help", f"{text * 3} {n}", f"{n}") for n in range(1000)]
+    assert found(nearly)["near duplicates"]["flagged_in_all"] == 999
 
 
 def test_a_check_that_lacks_what_it_reads_says_so(real):
@@ -310,7 +321,7 @@ ODD = {
     "markup": "<script>alert(1)</script> {{ 7 * 7 }} {% raw %} & <b>bold</b> $x$ and more of it here",
     "controls": "one\u202etwo\x00three\x07 four five six seven eight nine\u200b ten",
     "no words": "😀 — …",
-    "long": "no one is as an ai ' " * 20_000,
+    "long": "no one is as an ai ' " * 1_000,
 }
 
 
@@ -323,7 +334,7 @@ def test_any_text_arrives_as_text_and_breaks_no_check(kind, policy):
     page = health_page(record)
     tags = Tags()
     tags.feed(page)
-    assert not {tag for tag, _ in tags.found} & {"script", "b"} - {"b"}
+    assert "script" not in {tag for tag, _ in tags.found}
     assert "<b>bold" not in page
     assert not {"\x00", "\x07", "\u202e"} & set(page)
     assert not {"\x00", "\x07", "\u202e"} & set(health_table(record))

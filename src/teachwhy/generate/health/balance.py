@@ -111,7 +111,7 @@ def what_stands(counts: Sequence[dict[str, int]]) -> tuple[Callable[[dict[str, i
         (of_lesson[name], of_lesson)
         for of_lesson in reasoned
         for name in PLACES
-        if name in of_lesson and name not in ("mention", "paraphrase")
+        if name in of_lesson and name != "mention"
     ]
     apart = [sum(abs(words - whole(of_lesson)) for words, of_lesson in others) for whole in (alone, together)]
     return (together, WITH_MENTION) if apart[1] < apart[0] else (alone, "the reason")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ...data import TEXTS_BESIDE, VERSIONS, Document, Example, Pair, read_documents, read_examples, read_pairs
 from ...errors import InputError
 from ...text import jsonl_objects
 
-READERS = {"examples": read_examples, "documents": read_documents, "pairs": read_pairs}
+READERS: dict[str, Callable[[Sequence[Path]], Sequence[Any]]] = {
+    "examples": read_examples,
+    "documents": read_documents,
+    "pairs": read_pairs,
+}
 
 
 @dataclass(frozen=True)

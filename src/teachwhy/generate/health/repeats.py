@@ -150,9 +150,9 @@ def shared_runs(corpus: Corpus, others: Mapping[str, str]) -> Found:
     flagged = []
     for lesson in corpus.lessons:
         for part, text in lesson.written.items():
-            run = next((run for run in runs_of_words(text, RUN_OF_WORDS) if run in where), None)
-            if run is not None:
-                flagged.append((lesson.id, f"its {part} and {where[run]}: “{cut(' '.join(run))}”"))
+            shared = next((run for run in runs_of_words(text, RUN_OF_WORDS) if run in where), None)
+            if shared is not None:
+                flagged.append((lesson.id, f"its {part} and {where[shared]}: “{cut(' '.join(shared))}”"))
                 break
     count = len(corpus.lessons)
     return Found(
