@@ -112,7 +112,7 @@ def chat_as_example(value: dict[str, Any], path: Path, row: int) -> dict[str, An
             where=where,
             remedy="The last message is what the model is taught to answer.",
         )
-    system = messages[0]["content"] if messages[0].get("role") == "system" and len(messages) > 2 else None
+    system = messages[0]["content"] if messages[0].get("role") == "system" else None
     before = messages[1:-1] if system is not None else messages[:-1]
     fields = {"id": f"{path.stem}-{row}", "messages": before, "action": messages[-1]["content"]}
     optional = {"system": system, "tools": value.get("tools")}
