@@ -24,6 +24,8 @@ def example(number: int = 0, **fields: object) -> Example:
         "reason": "Rain is wet.",
         "swapped": "It is dark. Dark hides.",
         "neutral": "A day.",
+        "unrelated": "Doors are dear.",
+        "deliberation": "Look, then say.",
         "paraphrase": "Do not go.",
     }
     basic = {"id": f"e{number}", "principle": f"p{number}", "prompt": "Rain?", "action": "Stay."}
@@ -128,6 +130,8 @@ def test_markers_can_be_changed_or_left_out():
         ("why", "It rains. Rain is wet."),
         ("swapped", "It is dark. Dark hides."),
         ("neutral", "A day."),
+        ("unrelated", "Doors are dear."),
+        ("deliberation", "Look, then say."),
         ("paraphrase", "Do not go."),
         ("circular", "Because that is what the rule on p0 says."),
         ("masked_why", "It rains. Rain is wet."),
@@ -184,7 +188,7 @@ def test_every_arm_has_a_summary_of_one_line():
 
 
 texts = st.text(min_size=1, max_size=30).filter(str.strip)
-BESIDE = ("mention", "reason", "swapped", "neutral", "paraphrase", "action", "prompt")
+BESIDE = ("mention", "reason", "swapped", "neutral", "unrelated", "deliberation", "paraphrase", "action", "prompt")
 beside = st.fixed_dictionaries(dict.fromkeys(BESIDE, texts))
 markers = st.text(max_size=8)
 

@@ -143,6 +143,23 @@ def test_study_without_the_controls_says_so() -> None:
     assert any("Not tried: text of the same length that gives no reason and naming" in point for point in found.points)
 
 
+@pytest.mark.parametrize(
+    ("kind", "meaning"),
+    [
+        ("unrelated", "A reason of another principle that is written for the case"),
+        ("deliberation", "Thinking about the task that weighs nothing moral"),
+    ],
+)
+def test_a_control_that_does_as_much_takes_the_finding_from_the_reasons(kind: str, meaning: str) -> None:
+    results = planted_results(World(only("mention", "why")))
+    next(arm for arm in results["arms"] if arm["name"] == "mention")["kind"] = kind
+    found = headline(results)
+    assert found
+    assert found.state == "explained otherwise"
+    assert found.points[0].startswith(f"{meaning} may do as much; no difference was shown: `why` − `mention`")
+    assert found.points[1] == "So the difference cannot be put down to what the reasons say."
+
+
 def test_no_declared_contrast_has_no_headline() -> None:
     results = planted_results(World(only()))
     for contrast in results["contrasts"]:

@@ -86,7 +86,7 @@ def test_check_passes_with_any_arm(starter, teachwhy, tmp_path):
     path.write_text(re.sub(r"^  # - ", "  - ", text, flags=re.MULTILINE))
     done = teachwhy("check", starter)
     assert (done.code, done.out) == (0, "0 errors, 0 warnings\n"), "the lines commented out can be taken in"
-    assert "24 rows in 11 arms are twins" in done.err
+    assert "24 rows in 12 arms are twins" in done.err
 
 
 def test_every_setting_stands_in_it_with_its_default(starter):

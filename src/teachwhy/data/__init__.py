@@ -10,6 +10,7 @@ from .pair import Pair, read_pairs
 from .prompt_arms import WITHOUT_WHY
 from .reading import field_error, read_records, validated
 from .rows import SHARED_KINDS, Row, Segment, Writing
+from .woven import sentences
 
 __all__ = [
     "ARMS",
@@ -47,6 +48,7 @@ __all__ = [
     "read_examples",
     "read_pairs",
     "read_records",
+    "sentences",
     "short_forms",
     "validated",
 ]

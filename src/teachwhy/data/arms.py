@@ -151,6 +151,18 @@ def neutral(examples: Sequence[Example], writing: Writing) -> list[Row]:
     return [writing.row(example, "neutral", example.neutral) for example in examples]
 
 
+@arm("deliberation", needs=("deliberation",), may_change=CONTENT)
+def deliberation(examples: Sequence[Example], writing: Writing) -> list[Row]:
+    """Thinking about how to do the task, which weighs nothing moral."""
+    return [writing.row(example, "deliberation", example.deliberation) for example in examples]
+
+
+@arm("unrelated", needs=("unrelated",), may_change=CONTENT)
+def unrelated(examples: Sequence[Example], writing: Writing) -> list[Row]:
+    """A reason of another principle, written for this case."""
+    return [writing.row(example, "unrelated", example.unrelated) for example in examples]
+
+
 @arm("shuffled", needs=("reason",), may_change=CONTENT)
 def shuffled(examples: Sequence[Example], writing: Writing) -> list[Row]:
     """The reason of another principle (a seeded derangement)."""

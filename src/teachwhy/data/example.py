@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from ..errors import InputError, Place
 from .reading import read_records
 
-TEXTS_BESIDE = ("reason", "swapped", "mention", "neutral", "paraphrase")
+TEXTS_BESIDE = ("reason", "swapped", "mention", "neutral", "unrelated", "deliberation", "paraphrase")
 
 
 def not_blank(text: str) -> str:
@@ -51,6 +51,8 @@ class Example(BaseModel):
     swapped: Text | None = Field(None, description="Another fact and reason that fit the same action.")
     mention: Text | None = Field(None, description="The deciding fact restated, nothing justified.")
     neutral: Text | None = Field(None, description="Text of the same length that justifies nothing.")
+    unrelated: Text | None = Field(None, description="A reason of another principle, written for this case.")
+    deliberation: Text | None = Field(None, description="Thinking about how to do the task; weighs nothing moral.")
     paraphrase: Text | None = Field(None, description="The action said again.")
     note: str | None = Field(None, description="For the reader; never trained on.")
 
@@ -110,7 +112,7 @@ def chat_as_example(value: dict[str, Any], path: Path, row: int) -> dict[str, An
             where=where,
             remedy="The last message is what the model is taught to answer.",
         )
-    system = messages[0]["content"] if messages[0].get("role") == "system" else None
+    system = messages[0]["content"] if messages[0].get("role") == "system" and len(messages) > 2 else None
     before = messages[1:-1] if system is not None else messages[:-1]
     fields = {"id": f"{path.stem}-{row}", "messages": before, "action": messages[-1]["content"]}
     optional = {"system": system, "tools": value.get("tools")}

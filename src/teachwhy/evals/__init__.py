@@ -1,7 +1,20 @@
 """Items and exams: what is asked of every arm, and how answers are scored."""
 
 from . import decisions, edge_cases, explanations, framings, honeypots, refusals, said, side_effects
-from .exam import EXAMS, Answer, Exam, ExamFormat, Material, Metric, Request, Score, Section, as_record, find_exam
+from .exam import (
+    EXAMS,
+    Answer,
+    Exam,
+    ExamFormat,
+    Material,
+    Metric,
+    Request,
+    Score,
+    Section,
+    as_record,
+    check_apart,
+    find_exam,
+)
 from .honeypots import agent_loop, next_act
 from .items import DISTANCES, Fact, Item, Question, read_items
 from .prompt_sets import PromptSet, read_prompts
@@ -32,6 +45,7 @@ __all__ = [
     "agent_loop",
     "answer_requests",
     "as_record",
+    "check_apart",
     "check_reward",
     "check_rewarding",
     "decisions",

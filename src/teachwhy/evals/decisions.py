@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from ..data import sentences
 from ..text import fingerprint, words
 from .exam import Answer, Exam, ExamFormat, Metric, Request, Score, Section, register, scored
 from .items import Item
@@ -65,15 +66,31 @@ def parse(text: str, item: Item, format: ExamFormat) -> tuple[str | None, str | 
     """The decision whose full action stands in the action part of a text, or None and why.
 
     Case, punctuation and spacing are passed over. Only what follows the last action marker is read, where there is one.
+    Of an arm that weaves, an action stands where its sentences do, in their order, whatever is said between them.
     """
     _, marker, after = text.rpartition(format.action_marker) if format.action_marker else ("", "", text)
     if not marker and format.action_marker:
         return None, "no action marker"
     said = f" {' '.join(words(after))} "
-    found = [decision for decision, action in item.answers.items() if f" {' '.join(words(action))} " in said]
+    found = [
+        decision
+        for decision, action in item.answers.items()
+        if stand_in(said, sentences(action) if format.woven else [action])
+    ]
     if len(found) == 1:
         return found[0], None
     return None, "two actions" if found else "no known action"
+
+
+def stand_in(said: str, parts: Iterable[str]) -> bool:
+    """Whether the words of all parts stand in a text, each behind the one before. said: words, a space on each side."""
+    wanted = [found for part in parts if (found := words(part))]
+    place = 0
+    for found in wanted:
+        if (place := said.find(f" {' '.join(found)} ", place)) < 0:
+            return False
+        place += len(" ".join(found)) + 1
+    return bool(wanted)
 
 
 register(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from ..errors import unknown_name
+from ..errors import InputError, unknown_name
 from .honeypots.scenario import Scenarios
 from .items import Item
 
@@ -15,6 +15,7 @@ from .items import Item
 class ExamFormat:
     """How an arm writes: whether it gives reasons and where, and the words that open each part.
 
+    place: of the reason: first, last or woven between the sentences of the action.
     off_share: the share of the pairs that are asked in the other format too. judged: whether the study names a judge.
     """
 
@@ -28,6 +29,10 @@ class ExamFormat:
     @property
     def reason_first(self) -> bool:
         return self.reasons and self.place == "first"
+
+    @property
+    def woven(self) -> bool:
+        return self.reasons and self.place == "woven"
 
 
 @dataclass(frozen=True)
@@ -200,6 +205,16 @@ class Exam:
         while self.follow_up and (new := self.follow_up(known, answers, format)):
             known |= {case.id: case for case in new}
         return known
+
+
+def check_apart(exam: Exam, format: ExamFormat, arm: str, where: str) -> None:
+    """Refuse an exam that reads reasons apart from actions for an arm that weaves the two."""
+    if exam.needs_reasons and format.woven:
+        raise InputError(
+            f"The exam {exam.name!r} reads a reason apart from the action, and the arm {arm!r} weaves the two.",
+            where=where,
+            remedy="Give the arm `reason: first` or `reason: last`, or take the exam out.",
+        )
 
 
 def given(answers: Sequence[Answer]) -> list[Answer]:

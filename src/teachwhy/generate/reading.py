@@ -114,6 +114,8 @@ def read_field(value: Any, kind: str, form: Form) -> Any:
 def read_text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("a field holds no text")
+    if value.strip().lower() == TEXT:
+        raise ValueError("a field holds the word of the form itself")  # as weak models copy it
     return value.strip()
 
 

@@ -13,6 +13,7 @@ from ..data import Document, Example, Pair
 from ..errors import InputError, Place, listed, unknown_name
 from ..text import fingerprint, load_yaml, read_text
 from .stages import OF_A_PRINCIPLE, OF_THE_POLICY, AnyStage, Stage
+from .stages.filter import Filter
 from .stages.stage import CONVERSATION, Strict
 
 OUTPUTS: dict[str, type[Example] | type[Document] | type[Pair]] = {
@@ -48,6 +49,9 @@ class Recipe(Strict):
     output: Literal["examples", "documents", "pairs"] = "examples"
     sample: str | None = Field(None, description="A file of shipped samples to start from, where no --from is given.")
     fields: dict[str, Any] = Field(default_factory=dict, description="Fields that every lesson has, such as its shape.")
+    group: int = Field(
+        1, gt=0, description="Lessons that are made together, such as one for each side: a principle gets whole groups."
+    )
     stages: list[AnyStage] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -84,6 +88,11 @@ class Recipe(Strict):
                     remedy=f"Stages that can be: {listed(self.optional()) or 'none'}.",
                 )
         return recipe
+
+    def wanted(self) -> dict[str, dict[str, bool]]:
+        """The questions of each filter, and the answers that speak for a draft."""
+        filters = [stage for stage in self.stages if isinstance(stage, Filter)]
+        return {stage.asked_about(): {name: one.want for name, one in stage.checks.items()} for stage in filters}
 
     def optional(self) -> list[str]:
         """The stages that may be left out one at a time."""

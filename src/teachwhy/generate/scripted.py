@@ -57,9 +57,14 @@ FENCE = re.compile(r"<([a-z0-9-]+)>(.*?)</\1>", re.DOTALL)
 
 @dataclass(frozen=True)
 class ScriptedTeacher:
-    """A `Speaker` without a model. Tokens are counted as words, so that estimates and budgets can be tried."""
+    """A `Speaker` without a model. Tokens are counted as words, so that estimates and budgets can be tried.
+
+    wanted: the questions of a judge -> the answers that speak for a draft, which are what it is given; any other
+    question is answered with true.
+    """
 
     purse: Purse = field(default_factory=Purse)
+    wanted: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
 
     @property
     def chat(self) -> ApiChat:
@@ -89,17 +94,20 @@ class ScriptedTeacher:
         return found
 
     def reply(self, messages: Sequence[Mapping[str, str]], seed: int) -> Reply:
-        text = answer(messages, seed)
+        text = answer(messages, seed, self.wanted)
         read = sum(len(words(message["content"])) for message in messages)
         return Reply(text, tokens_in=read, tokens_out=len(words(text)), model=NAME)
 
 
-def answer(messages: Sequence[Mapping[str, str]], seed: int) -> str:
+def answer(
+    messages: Sequence[Mapping[str, str]], seed: int, wanted: Mapping[str, Mapping[str, bool]] | None = None
+) -> str:
     """The JSON object that the last line of a question shows, filled; where there is none, a few sentences.
 
     With tools it acts: it looks at all that can be looked at, tells somebody something, and hands its work back.
     """
     asked = messages[-1]["content"]
+    told = "\n".join(message["content"] for message in reversed(messages))
     rng = random.Random(hashlib.sha256(json.dumps([list(messages), seed]).encode()).digest())
     material = words_of_the_case(asked)
     try:
@@ -107,15 +115,19 @@ def answer(messages: Sequence[Mapping[str, str]], seed: int) -> str:
     except (ValueError, IndexError):
         shown = None
     if not isinstance(shown, dict):
-        tools = dict(TOOL.findall(messages[0]["content"]))
-        return acted(tools, len(messages) // 2, rng, material) if tools else composed(rng, material, 20, 40)
+        if tools := dict(TOOL.findall(messages[0]["content"])):
+            return acted(tools, len(messages) // 2, rng, material)
+        return composed(rng, material, *words_asked_for(told, [20, 40]))
     count = int(found[1]) if (found := ASKED_COUNT.search(asked)) else 1
     one_of = {name: values.split(", ") for name, values in ASKED_ONE_OF.findall(asked)}
-    length = [int(number) for number in found.groups()] if (found := ASKED_WORDS.search(asked)) else [14, 30]
+    length = words_asked_for(asked, [14, 30])
+    truths = next((truths for questions, truths in (wanted or {}).items() if questions in asked), {})
     ids = re.findall(r"^([A-Za-z0-9_-]+): ", dict(FENCE.findall(asked)).get("principles", ""), re.MULTILINE)
     return json.dumps(
         {
-            name: filled(name, value, rng, material, count, length if number == 0 else [8, 20], one_of, ids)
+            name: truths.get(name, True)
+            if isinstance(value, bool)
+            else filled(name, value, rng, material, count, length if number == 0 else [8, 20], one_of, ids)
             for number, (name, value) in enumerate(shown.items())
         },
         ensure_ascii=False,
@@ -133,8 +145,6 @@ def filled(
     ids: Sequence[str],
 ) -> Any:
     """A value of the kind that is shown."""
-    if isinstance(shown, bool):
-        return True
     if isinstance(shown, list):
         return [{field: composed(rng, material, 6, 14) for field in shown[0]} for _ in range(count)]
     if name in one_of:
@@ -142,6 +152,11 @@ def filled(
     if name == "principle" and ids:
         return rng.choice(ids)
     return composed(rng, material, *length)
+
+
+def words_asked_for(told: str, usual: list[int]) -> list[int]:
+    """Fewest and most words that a text was asked for."""
+    return [int(number) for number in found.groups()] if (found := ASKED_WORDS.search(told)) else usual
 
 
 def acted(tools: Mapping[str, str], number: int, rng: random.Random, material: Sequence[str]) -> str:

@@ -32,7 +32,7 @@ def starts_of(
             if share
         ]
     if recipe.starts == "policy":
-        shares = shared_out(USUAL_COUNT if count is None else count, len(policy.principles))
+        shares = shares_of(USUAL_COUNT if count is None else count, len(policy.principles), recipe.group)
         return [
             Draft(principle.id, {"principle": principle.id, **recipe.fields}, share)
             for principle, share in zip(policy.principles, shares, strict=True)
@@ -42,8 +42,17 @@ def starts_of(
     return [Draft(example.id, {**of_example(example), **recipe.fields}) for example in read]
 
 
+def shares_of(count: int, principles: int, group: int) -> list[int]:
+    """Lessons of each principle, in whole groups as far as that goes."""
+    first, *others = [group * share for share in shared_out(count // group, principles)]
+    return [first + count % group, *others]
+
+
 def of_example(example: Example) -> dict[str, Any]:
-    """The fields that it has."""
+    """The fields that it has. A system message at the head of its conversation is its `system`, as in its row."""
+    first, *rest = example.messages
+    if first.role == "system" and rest:
+        example = example.model_copy(update={"system": first.content, "messages": rest})
     return {name: value for name, value in example.model_dump().items() if value not in (None, "") and name != "id"}
 
 

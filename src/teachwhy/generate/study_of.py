@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..data import ARMS, overlaps
@@ -19,7 +20,22 @@ from .starts import given_scenarios
 STUDY = "study.yaml"
 # Arms in the order of the design's table; those are taken that every lesson has the texts for.
 TWINS = ("what", "why", "mention", "neutral", "paraphrase", "swapped", "unrelated", "deliberation")
+VARIED = "_varied"
 VERSIONS = ("why", "mention", "neutral", "swapped")
+QUESTIONS = {
+    "examples": "Does being taught why make this model decide new cases better than being taught what?",
+    "documents": "Does reading why, as ordinary knowledge, make this model decide new cases better?",
+    "pairs": "Does preferring what the policy asks for make this model decide new cases better?",
+}
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a study teaches. settings: its fields. declared, exploratory: (arm, versus) of its contrasts."""
+
+    settings: dict[str, Any]
+    declared: Sequence[tuple[str, str]]
+    exploratory: Sequence[tuple[str, str]] = ()
 
 
 def write_study(order: Order, recipe: Recipe, fields: set[str], say: Any) -> None:
@@ -38,21 +54,25 @@ def study_settings(order: Order, recipe: Recipe, fields: set[str]) -> dict[str, 
         f"Lessons written by {order.teacher} with the recipe {recipe.name}. Language models wrote and judged them, and "
         "no human annotator did."
     )
+    taught = TAUGHT[recipe.output](recipe, fields)
     settings: dict[str, Any] = {
         "name": order.out.resolve().name,
-        "question": "Does being taught why make this model decide new cases better than being taught what?",
+        "question": QUESTIONS[recipe.output],
         "about": about,
         "policy": beside(order.policy, order.out),
         "model": "bundled:smollm2-135m",
-        **TAUGHT[recipe.output](fields),
+        **taught.settings,
         "seeds": [0, 1, 2],
         "train": {"epochs": 3, "batch": 8, "learning_rate": 0.0005},
         **examined(items, given_scenarios(recipe, order.sources)),
     }
-    arms = [one if isinstance(one, str) else one["name"] for one in settings["arms"]]
-    versus, arm = (arms[1], arms[2]) if len(arms) > 2 else (arms[0], arms[1])
-    settings["contrasts"] = [{"arm": arm, "versus": versus, "exam": settings["exams"][0], "metric": "pair_accuracy"}]
-    return settings
+    for kind, contrasts in (("contrasts", taught.declared), ("exploratory", taught.exploratory)):
+        settings[kind] = [
+            {"arm": arm, "versus": versus, "exam": settings["exams"][0], "metric": "pair_accuracy"}
+            for arm, versus in contrasts
+        ]
+    arm, versus = taught.declared[0]
+    return settings | {"quick": {"arms": [versus, arm]}}
 
 
 def examined(items: Sequence[str], taught: Sequence[Scenario]) -> dict[str, Any]:
@@ -81,38 +101,59 @@ def untaught(taught: Sequence[Scenario]) -> list[str]:
     return free
 
 
-def taught_examples(fields: set[str]) -> dict[str, Any]:
+def taught_examples(recipe: Recipe, fields: set[str]) -> Taught:
+    """Every arm that the lessons have the texts for: `why` against `what`, and beside that against each control."""
     arms = [name for name in TWINS if name in ARMS and set(ARMS[name].needs) <= fields]
-    surroundings = [{"name": f"{name}_varied", "arm": name, "surroundings": "varied"} for name in arms[:2]]
-    return {
-        "examples": [LESSONS],
-        "arms": ["base", *arms, *(surroundings if "varied_system" in fields else [])],
-        "format": {"reason": "first", "reason_names_fact": "mention" not in fields},
-    }
+    around = arms[:2] if "varied_system" in fields else []
+    declared = [("why", "what")] if "why" in arms else []
+    declared += [(f"{name}{VARIED}", name) for name in around]
+    return Taught(
+        {
+            "examples": [LESSONS],
+            "arms": [
+                "base",
+                *arms,
+                *({"name": f"{name}{VARIED}", "arm": name, "surroundings": "varied"} for name in around),
+            ],
+            "format": {"reason": "first", "reason_names_fact": reasons_name_fact(recipe, fields)},
+        },
+        declared or [("what", "base")],
+        [("why", name) for name in arms if name not in ("what", "why")] if "why" in arms else [],
+    )
 
 
-def taught_documents(fields: set[str]) -> dict[str, Any]:
-    """Each version is read as documents, and as chat where there are questions."""
+def reasons_name_fact(recipe: Recipe, fields: set[str]) -> bool:
+    """Whether a reason names the deciding fact itself: all that recipes write do, and controls are made beside such.
+
+    In somebody's own examples a reason beside a mention leaves the fact to that one, as docs/formats.md has it.
+    """
+    made = set().union(*(stage.given() for stage in recipe.stages))
+    return "mention" not in fields or bool(made & {"reason", "mention"})
+
+
+def taught_documents(recipe: Recipe, fields: set[str]) -> Taught:
+    """Each version is read as documents, and as chat where there are questions; the first against the others."""
     versions = [version for version in VERSIONS if version in fields]
     read = [
         {"name": f"read_{version}", "kind": "documents", "files": [LESSONS], "version": version} for version in versions
     ]
-    if "question" in fields:
-        read += [
-            {"name": f"chat_{version}", "kind": "documents", "files": [LESSONS], "version": version, "form": "chat"}
-            for version in versions
-        ]
-    return {
-        "stages": read,
-        "arms": ["base", *({"name": stage["name"], "arm": "what", "stages": [stage["name"]]} for stage in read)],
-    }
+    chat = [{**stage, "name": f"chat_{stage['version']}", "form": "chat"} for stage in read]
+    stages = [*read, *(chat if "question" in fields else [])]
+    first, *others = [str(stage["name"]) for stage in read]
+    contrasts = [(first, other) for other in reversed(others)] or [(first, "base")]
+    as_chat = [(first, str(chat[0]["name"]))] if "question" in fields else []
+    arms = [{"name": stage["name"], "arm": "what", "stages": [stage["name"]]} for stage in stages]
+    return Taught({"stages": stages, "arms": ["base", *arms]}, contrasts[:1], [*contrasts[1:], *as_chat])
 
 
-def taught_pairs(fields: set[str]) -> dict[str, Any]:
-    return {
-        "stages": [{"name": "prefer", "kind": "preference", "files": [LESSONS]}],
-        "arms": ["base", {"name": "preferred", "arm": "what", "stages": ["prefer"]}],
-    }
+def taught_pairs(recipe: Recipe, fields: set[str]) -> Taught:
+    return Taught(
+        {
+            "stages": [{"name": "prefer", "kind": "preference", "files": [LESSONS]}],
+            "arms": ["base", {"name": "preferred", "arm": "what", "stages": ["prefer"]}],
+        },
+        [("preferred", "base")],
+    )
 
 
 TAUGHT = {"examples": taught_examples, "documents": taught_documents, "pairs": taught_pairs}

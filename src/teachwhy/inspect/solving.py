@@ -10,7 +10,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.util import collect
 
 from ..errors import InputError
-from ..evals import Answer, Exam, ExamFormat, Item, Request, as_record, find_exam
+from ..evals import Answer, Exam, ExamFormat, Item, Request, as_record, check_apart, find_exam
 from ..evals.honeypots import RunCase
 from ..study.prepare import conversation
 from .agents import Agents
@@ -110,6 +110,7 @@ def format_of(model: Model, exam: Exam, markers: Sequence[str], *, judged: bool)
     if own is None:
         reason, action = markers
         own = replace(PLAIN, reasons=True, reason_marker=reason, action_marker=action) if exam.needs_reasons else PLAIN
+    check_apart(exam, own, model.name, "the study of that arm, field 'format.reason' or the arm's own `reason`")
     return replace(own, judged=judged)
 
 

@@ -16,6 +16,8 @@ RIVALS = {
     "paraphrase": "saying the answer again",
     "circular": "an appeal to the rule",
     "shuffled": "the reason of another rule",
+    "unrelated": "a reason of another principle that is written for the case",
+    "deliberation": "thinking about the task that weighs nothing moral",
     "mention": "naming the deciding fact",
     "what_more": "as many tokens of further examples",
     "generic": "ordinary tasks",

@@ -11,6 +11,7 @@ from .unmatched import twin_groups
 from .wording import MINUS, Record, format_label, level_text, share, subset_label
 
 SHORT_HASH = 12
+PLACES = {"first": "before it", "last": "behind it", "woven": "between its sentences"}
 VERSIONS = ("teachwhy", "torch", "transformers", "peft")
 
 
@@ -121,12 +122,10 @@ def twins(results: Record) -> str:
 def places(results: Record) -> str:
     """Where the text beside the action stands."""
     found = {
-        place: [arm["name"] for arm in results["arms"] if arm["trained"] and arm["reason"] == place]
-        for place in ("first", "last")
+        words: [arm["name"] for arm in results["arms"] if arm["trained"] and arm["reason"] == place]
+        for place, words in PLACES.items()
     }
-    parts = [
-        f"{'before' if place == 'first' else 'behind'} it in {names(arms)}" for place, arms in found.items() if arms
-    ]
+    parts = [f"{words} in {names(arms)}" for words, arms in found.items() if arms]
     return f"It stands {listed(parts)}." if parts else ""
 
 

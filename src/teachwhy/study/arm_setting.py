@@ -16,6 +16,10 @@ FOLDER_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
 LATER = {"shape": None, "surroundings": "plain", "stages": None, "until": None}
 
 
+# Where what stands beside an action is written.
+PLACE = "^(first|last|woven)$"
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -25,7 +29,7 @@ class ArmSetting(Strict):
 
     name: str = Field("", pattern=FOLDER_NAME, description="Its name in this study; the kind where none is given.")
     arm: str = Field(description="The kind of arm; `teachwhy arms` lists them.")
-    reason: str | None = Field(None, pattern="^(first|last)$", description="Overrides `format.reason` for this arm.")
+    reason: str | None = Field(None, pattern=PLACE, description="Overrides `format.reason` for this arm.")
     seed_offset: int = Field(0, ge=0, lt=2**31, description="Added to each seed: the same arm with seeds of its own.")
     examples: int | None = Field(None, description="How many it reads where those are fewer; set by `sizes` alone.")
     shape: str | None = Field(None, description="Reads the examples of this shape alone; null: those of every shape.")

@@ -19,7 +19,10 @@ from .study_settings import ContrastSetting
 Scores = Mapping[tuple[str, str], Sequence[tuple[int | None, Score]]]
 
 # The ladder: each rung adds something to what stands on the one before, or takes its sense away.
-RUNGS = ("what", "paraphrase", "neutral", "mention", "circular", "shuffled", "masked_why", "why")
+RUNGS = (
+    *("what", "paraphrase", "neutral", "deliberation", "mention", "circular", "shuffled", "unrelated"),
+    *("masked_why", "why"),
+)
 FEET = ("base", "generic", "what")
 # The same of a study in which nothing is trained: what stands in the place of the whys.
 PROMPT_RUNGS = (

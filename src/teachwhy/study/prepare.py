@@ -180,13 +180,15 @@ def twin_checks(
 
 
 def check_examples(study: Study, trained: Sequence[ArmSetting]) -> None:
-    """Refuse trained arms in a study that names no examples."""
-    if trained and not study.settings.examples:
-        raise InputError(
-            f"The arm {trained[0].name!r} is trained, and there is nothing to train it on.",
-            where=f"{study.path}, field 'examples'",
-            remedy="Name the files of examples there, or take the trained arms out.",
-        )
+    """Refuse arms that are trained on examples in a study that names none."""
+    for setting in trained:
+        reads = study.settings.examples or find_arm(setting.arm).reads == "generic"
+        if not reads and any(stage.needs_examples for stage in study.stages(setting)):
+            raise InputError(
+                f"The arm {setting.name!r} is trained, and there is nothing to train it on.",
+                where=f"{study.path}, field 'examples'",
+                remedy="Name the files of examples there, or take the trained arms out.",
+            )
 
 
 def size_checks(

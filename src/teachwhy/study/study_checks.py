@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ..data import Example, find_arm
 from ..errors import InputError, listed, unknown_name
-from ..evals import EXAMS, Item, honeypots
+from ..evals import EXAMS, ExamFormat, Item, check_apart, honeypots
 from ..policy import Policy
 from .arm_setting import check_readable
 from .study_settings import CompetenceSetting, ContrastSetting, StudySettings
@@ -96,6 +96,14 @@ def check_markers(settings: StudySettings, where: str) -> None:
             where=f"{where}, field 'format'",
             remedy="Give `reason_marker` and `action_marker`, or take the exam out.",
         )
+
+
+def check_woven(settings: StudySettings, formats: Mapping[str, ExamFormat], where: str) -> None:
+    """Refuse exams that need a reason apart from the action where an arm weaves the two. formats: by name of arm."""
+    for number, setting in enumerate(settings.arms):
+        field = f"arms.{number}.reason" if setting.reason else "format.reason"
+        for exam in settings.exams:
+            check_apart(EXAMS[exam], formats[setting.name], setting.name, f"{where}, field '{field}'")
 
 
 def check_quick(settings: StudySettings, where: str) -> None:

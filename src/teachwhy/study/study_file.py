@@ -36,6 +36,7 @@ from .study_checks import (
     check_principles,
     check_quick,
     check_subset,
+    check_woven,
     in_subset,
 )
 from .study_settings import ContrastSetting, StudySettings
@@ -171,6 +172,7 @@ def read_study(path: Path, *, model: str | None = None, quick: bool = False) -> 
     full = [len(study.pool(setting)) for setting in settings.arms if setting.name in settings.arms_by_size]
     check_sizes(settings.sizes, settings.arms_by_size, kinds, min(full, default=len(examples)), str(path))
     check_markers(settings, str(path))
+    check_woven(settings, {setting.name: study.exam_format(setting) for setting in settings.arms}, str(path))
     check_quick(settings, str(path))
     check_noise(settings, str(path))
     for where, contrast in named_contrasts(settings, path):

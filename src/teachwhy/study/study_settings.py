@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from ..evals import WORDINGS, PromptSet, honeypots
 from ..train.settings import TrainSettings
-from .arm_setting import FOLDER_NAME, ArmSetting, Strict
+from .arm_setting import FOLDER_NAME, PLACE, ArmSetting, Strict
 from .sampling import SamplingSettings
 from .stages import AnyStage
 
@@ -20,7 +20,9 @@ class FormatSettings(Strict):
     """How rows are written down."""
 
     reason: str = Field(
-        "first", pattern="^(first|last)$", description="Place of the reason: before or after the action."
+        "first",
+        pattern=PLACE,
+        description="Place of the reason: before the action, after it, or woven: a sentence of each by turns.",
     )
     reason_marker: str = Field("Reason:", description="Opens what stands beside the action.")
     action_marker: str = Field("Action:", description="Opens the action.")
@@ -88,7 +90,7 @@ class StudySettings(Strict):
     about: str = Field("", description="Printed on the page under the question.")
     limits: str = Field("", description="What the study does not show; printed on the page.")
     policy: str = "policy.md"
-    examples: list[str] = Field(default_factory=list, description="None where no arm is trained.")
+    examples: list[str] = Field(default_factory=list, description="None where no arm is trained on any.")
     items: list[str] = Field(default_factory=list, description="May be left out where `scenarios` are named.")
     prompts: list[PromptSet] = Field(
         default_factory=list, description="CSV files of prompts to answer or refuse, for the exam `refusals`."

@@ -194,7 +194,8 @@ class Worker:
         if job.source.behind_api:
             model = self.model_behind_api()
         elif unit.trained:
-            probe = next(iter(job.prepared.prompts[unit.arm.name].values())) + job.study.examples[0].action
+            acted = job.study.examples[0].action if job.study.examples else ""  # an arm may be taught by stages alone
+            probe = next(iter(job.prepared.prompts[unit.arm.name].values())) + acted
             model, found = load_trained(
                 job.source,
                 unit.train_folder(job.run),

@@ -51,7 +51,8 @@ def tokenize_row(row: Row, chat: ChatFormat, context: int, arm: str, action_shar
         for (_, tokens), weight_each in zip(pieces, segment_weights(pieces, action_share), strict=True)
         for weight in [weight_each] * len(tokens)
     ]
-    shared = sum(len(tokens) for segment, tokens in pieces if segment.kind in SHARED_KINDS)
+    # Counted in one piece, or rows with a woven action would be sorted into other updates than those of their twins.
+    shared = sum(len(chat.tokens(segment.text)) for segment in row.shared())
     if not any(weights):
         raise CheckError(f"A row of the arm {arm!r} has no token to train on.", where=f"example {row.example!r}")
     if len(ids) > context:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 
 from ..draft import Draft, shared_out
+from ..filling import fill_plainly, placeholders
 from .stage import Stage, Work, stage_kind
 
 
@@ -17,8 +18,18 @@ class Pick(Stage):
     """Fields from a list in the recipe: each entry in turn makes a draft, or one is drawn for each draft."""
 
     kind: Literal["pick"] = "pick"
-    values: list[dict[str, Any]] = Field(min_length=1, description="Entries; each has the same fields.")
-    how: Literal["each", "one"] = Field("one", description="each: a draft of every entry; one: a seeded draw.")
+    values: list[dict[str, Any]] = Field(
+        min_length=1, description="Entries; `{{name}}` in a text stands for a field of the draft."
+    )
+    how: Literal["each", "mixed", "one"] = Field(
+        "one",
+        description="each: a draft of every entry; mixed: the same in a seeded order, for lists that are longer than "
+        "the lessons wanted; one: a seeded draw.",
+    )
+
+    def needs(self) -> set[str]:
+        texts = [text for entry in self.values for text in entry.values() if isinstance(text, str)]
+        return {name for text in texts for name in placeholders(text)}
 
     def given(self) -> set[str]:
         return set.intersection(*(set(entry) for entry in self.values))
@@ -30,8 +41,16 @@ class Pick(Stage):
 
     def through(self, drafts: Sequence[Draft], work: Work) -> Iterable[Draft]:
         for draft in drafts:
-            if self.how == "each":
-                yield from draft.children(self.name, self.values)
+            rng = random.Random(f"{work.seed} {self.name} {draft.id}")
+            if self.how == "one":
+                yield draft.changed(self.name, filled(rng.choice(self.values), draft))
             else:
-                drawn = random.Random(f"{work.seed} {self.name} {draft.id}").choice(self.values)
-                yield draft.changed(self.name, drawn)
+                entries = rng.sample(self.values, len(self.values)) if self.how == "mixed" else self.values
+                yield from draft.children(self.name, [filled(entry, draft) for entry in entries])
+
+
+def filled(entry: Mapping[str, Any], draft: Draft) -> dict[str, Any]:
+    """The entry with the fields of the draft that its texts name, as they are: no model reads this."""
+    return {
+        name: fill_plainly(value, draft.fields) if isinstance(value, str) else value for name, value in entry.items()
+    }

@@ -135,6 +135,11 @@ class Stage(Strict):
             raise ValueError(f"a stage cannot change `train.{fixed[0]}`; it can change {', '.join(CHANGEABLE)}")
         return self
 
+    @property
+    def needs_examples(self) -> bool:
+        """Whether it trains on the examples that the arm reads, and not on material of its own alone."""
+        return False
+
     def update_at(self, percent: int, updates: int) -> int:
         """The update after which a checkpoint stands. Errors (CheckError): more checkpoints than updates."""
         if self.checkpoints > updates:

@@ -81,6 +81,10 @@ class SupervisedStage(RowStage):
 
     kind: Literal["supervised"]
 
+    @property
+    def needs_examples(self) -> bool:
+        return True
+
     def lessons(self, making: Making) -> Lessons:
         settings = self.settings(making.own.settings)
         if settings == making.own.settings:

@@ -27,6 +27,10 @@ class WashoutStage(RowStage):
         0, ge=0, description="So many of the examples that the arm reads, each with the action of another decision."
     )
 
+    @property
+    def needs_examples(self) -> bool:
+        return self.contrary > 0
+
     def read(self, folder: Path) -> Sequence[Example]:
         return read_examples([folder / name for name in self.files]) if self.files else []
 
