@@ -333,6 +333,7 @@ def test_the_study_it_wrote_trains_and_is_examined_with_no_hand_edit(plays, tmp_
     taught = [Path(f"bundled:{path.stem}") for path in bundled_files() if path.stem != "voice"]
     out = write_lessons(order(tmp_path, sources=taught, count=4), SILENT).folder
     monkeypatch.setattr(run_module, "run_units", run_here)
+    monkeypatch.setattr("teachwhy.train.compiled.compile_training", lambda network, loss: loss)  # a minute saved
     model = tiny.build_tiny_model(tmp_path_factory.mktemp("model") / "roomy", context=8192)
     done = run_study(out, model=str(model), arms=["why"], seeds=[0], runs=out / "runs", say=SILENT)
     told = json.loads((done.folder / "train" / "why" / "seed-0" / "train.json").read_text())
