@@ -135,17 +135,7 @@ def served(monkeypatch):
 def test_over_http_faults_cost_tries_and_not_a_single_lesson(policy, tmp_path, served):
     """Rate limits, errors, hangs, lost connections, cut streams and broken JSON at the level of HTTP."""
     asking = Asking(connections=4, retries=0, seconds=1)
-    planted = {
-        3: "429",
-        7: "stall",
-        11: "drop",
-        15: "cut",
-        19: "500",
-        23: "not json",
-        27: "429",
-        31: "page",
-        35: "slow",
-    }
+    planted = {3: "429", 7: "stall", 11: "drop", 15: "cut", 19: "500", 23: "not json", 27: "429", 31: "page", 35: "slow"}
     seen: list[int] = []
 
     def fault(messages) -> str:

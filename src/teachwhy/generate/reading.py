@@ -6,16 +6,20 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from ..models import Reply
 
+HALF = "half a character"
 REFUSED, CUT_OFF, MALFORMED = "refused", "cut off", "not as it was asked for"
 REFUSAL = re.compile(
     r"^\W*(?:i(?:['’]?m| am) (?:very |really )?(?:sorry|unable|not able)|sorry,|i can(?:no|['’])t\b"
     r"|i (?:will not|won['’]t)\b|as an ai\b|unfortunately,? i (?:can|am))",
     re.IGNORECASE,
 )
+LONGEST = 200_000  # characters that are looked at: more than any answer that was asked for can have
+STARTS = 50  # braces at which an object is looked for
 TEXT, TRUTH, LIST = "text", "truth", "list"
 TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 Fits = Callable[[dict[str, Any]], str | None]
@@ -57,27 +61,31 @@ def read_answer(reply: Reply, form: Form) -> Read:
     """The fields of an answer that came. A single text may also be the whole answer, as weak models write it."""
     if reply.cause:
         return Read(None, reply.cause)
-    value = first_object(reply.text)
+    text = reply.text[:LONGEST]
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return Read(None, MALFORMED, HALF)
+    value = first_object(text)
     if value is None:
-        return read_plain(reply, form)
+        return read_plain(text.strip(), form, cut=reply.cut or len(reply.text) > LONGEST)
     try:
         values = {name: read_field(value[name], kind, form) for name, kind in form.fields.items()}
         json.dumps(values, ensure_ascii=False).encode()
     except KeyError as error:
         return Read(None, MALFORMED, f"the field {error.args[0]!r} is not there")
     except UnicodeEncodeError:
-        return Read(None, MALFORMED, "half a character")
+        return Read(None, MALFORMED, HALF)
     except ValueError as error:
         return Read(None, MALFORMED, str(error))
     return Read(values)
 
 
-def read_plain(reply: Reply, form: Form) -> Read:
+def read_plain(text: str, form: Form, *, cut: bool) -> Read:
     """An answer without an object in it."""
-    text = reply.text.strip()
-    if REFUSAL.match(text):
+    if REFUSAL.match(text[:200]):
         return Read(None, REFUSED, text[:200])
-    if reply.cut:
+    if cut:
         return Read(None, CUT_OFF)
     if list(form.fields.values()) == [TEXT] and text and not text.startswith(("{", "```")):
         return Read(dict.fromkeys(form.fields, text))
@@ -87,7 +95,7 @@ def read_plain(reply: Reply, form: Form) -> Read:
 def first_object(text: str) -> dict[str, Any] | None:
     """The first whole JSON object of a text, whatever stands around it."""
     decoder = json.JSONDecoder(strict=False)
-    for found in list(re.finditer(r"\{", text))[:50]:
+    for found in islice(re.finditer(r"\{", text), STARTS):
         try:
             value, _ = decoder.raw_decode(text, found.start())
         except (ValueError, RecursionError):
@@ -114,8 +122,8 @@ def read_text(value: Any) -> str:
 
 
 def read_truth(value: Any) -> bool:
-    truth = value if isinstance(value, bool) else TRUTHS.get(str(value).strip().lower())
-    if truth is None:
+    truth = TRUTHS.get(value.strip().lower()) if isinstance(value, str) else value
+    if not isinstance(truth, bool):
         raise ValueError("neither true nor false")
     return truth
 

@@ -102,10 +102,12 @@ def answer(messages: Sequence[Mapping[str, str]], seed: int) -> str:
         shown = None
     if not isinstance(shown, dict):
         return composed(rng, material, 20, 40)
-    count = int(found[1]) if (found := ASKED_COUNT.search(asked)) else 1
-    one_of = {name: values.split(", ") for name, values in ASKED_ONE_OF.findall(asked)}
-    length = [int(number) for number in found.groups()] if (found := ASKED_WORDS.search(asked)) else [14, 30]
-    ids = re.findall(r"^([A-Za-z0-9_-]+): ", dict(FENCE.findall(asked)).get("principles", ""), re.MULTILINE)
+    wishes = FENCE.sub("", asked)  # what a text between tags says is no wish
+    count = int(found[1]) if (found := ASKED_COUNT.search(wishes)) else 1
+    one_of = {name: values.split(", ") for name, values in ASKED_ONE_OF.findall(wishes)}
+    length = [int(number) for number in found.groups()] if (found := ASKED_WORDS.search(wishes)) else [14, 30]
+    listed = " ".join(text for name, text in FENCE.findall(asked) if re.fullmatch(r"principles(-\d+)?", name))
+    ids = re.findall(r"^([A-Za-z0-9_-]+): ", listed, re.MULTILINE)
     return json.dumps(
         {
             name: filled(name, value, rng, material, count, length if number == 0 else [8, 20], one_of, ids)
