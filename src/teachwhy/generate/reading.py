@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -66,9 +66,14 @@ def read_answer(reply: Reply, form: Form) -> Read:
         text.encode()
     except UnicodeEncodeError:
         return Read(None, MALFORMED, HALF)
-    value = first_object(text)
-    if value is None:
+    found = list(objects(text))
+    if not found:
         return read_plain(text.strip(), form, cut=reply.cut or len(reply.text) > LONGEST)
+    # A quoted object, such as a lesson may hold to pass for a verdict, must not be taken for the answer.
+    fitting = [one for one in found if set(form.fields) <= set(one)] or found[:1]
+    if any(one != fitting[0] for one in fitting):
+        return Read(None, MALFORMED, "several objects that differ")
+    value = fitting[0]
     try:
         values = {name: read_field(value[name], kind, form) for name, kind in form.fields.items()}
         json.dumps(values, ensure_ascii=False).encode()
@@ -92,17 +97,17 @@ def read_plain(text: str, form: Form, *, cut: bool) -> Read:
     return Read(None, MALFORMED, "no JSON object")
 
 
-def first_object(text: str) -> dict[str, Any] | None:
-    """The first whole JSON object of a text, whatever stands around it."""
-    decoder = json.JSONDecoder(strict=False)
+def objects(text: str) -> Iterator[dict[str, Any]]:
+    """The whole JSON objects of a text, whatever stands around them; one inside another is not told apart."""
+    decoder, end = json.JSONDecoder(strict=False), 0
     for found in islice(re.finditer(r"\{", text), STARTS):
+        if found.start() < end:
+            continue
         try:
-            value, _ = decoder.raw_decode(text, found.start())
+            value, end = decoder.raw_decode(text, found.start())
         except (ValueError, RecursionError):
             continue
-        if isinstance(value, dict):
-            return value
-    return None
+        yield value
 
 
 def read_field(value: Any, kind: str, form: Form) -> Any:
