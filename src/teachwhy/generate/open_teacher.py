@@ -23,6 +23,7 @@ from ..models import (
     read_price,
 )
 from .answers import Answers
+from .marks import LocalTeacher, MarksApart
 from .order import Order
 from .recipe import find_recipe
 from .scripted import NAME as SCRIPTED
@@ -80,4 +81,5 @@ def open_speaker(name: str, order: Order, purse: Purse, say: Callable[[str], Non
         return ApiModel(name, order.asking, purse)
     source = find_model(name, base_folder=Path(), say=say)
     device = choose_device("auto")
-    return LocalSpeaker(load_model(source, device=device, dtype=choose_dtype("auto", device)))
+    speaker = LocalSpeaker(load_model(source, device=device, dtype=choose_dtype("auto", device)))
+    return LocalTeacher(speaker, MarksApart(speaker.model.chat, say))

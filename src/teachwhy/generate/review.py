@@ -258,8 +258,8 @@ def told_of(corpus: Corpus, chosen: Sequence[Readable]) -> Iterator[str]:
         f"A random sample in random order: {parts}."
         if corpus.judged
         else (
-            f"A random sample of {len(chosen)} of {len(corpus.lessons):,} lessons. No judge read them: the recipe's gate "
-            "was left out."
+            f"A random sample of {len(chosen)} of {len(corpus.lessons):,} lessons. No judge read them: the recipe's "
+            "gate was left out."
         )
     )
     if corpus.unreadable:

@@ -117,12 +117,14 @@ def answer(
     if not isinstance(shown, dict):
         if tools := dict(TOOL.findall(messages[0]["content"])):
             return acted(tools, len(messages) // 2, rng, material)
-        return composed(rng, material, *words_asked_for(told, [20, 40]))
-    count = int(found[1]) if (found := ASKED_COUNT.search(asked)) else 1
-    one_of = {name: values.split(", ") for name, values in ASKED_ONE_OF.findall(asked)}
-    length = words_asked_for(asked, [14, 30])
-    truths = next((truths for questions, truths in (wanted or {}).items() if questions in asked), {})
-    ids = re.findall(r"^([A-Za-z0-9_-]+): ", dict(FENCE.findall(asked)).get("principles", ""), re.MULTILINE)
+        return composed(rng, material, *words_asked_for(FENCE.sub("", told), [20, 40]))
+    wishes = FENCE.sub("", asked)  # what a text between tags says is no wish
+    count = int(found[1]) if (found := ASKED_COUNT.search(wishes)) else 1
+    one_of = {name: values.split(", ") for name, values in ASKED_ONE_OF.findall(wishes)}
+    length = words_asked_for(wishes, [14, 30])
+    truths = next((truths for questions, truths in (wanted or {}).items() if questions in wishes), {})
+    listed = " ".join(text for name, text in FENCE.findall(asked) if re.fullmatch(r"principles(-\d+)?", name))
+    ids = re.findall(r"^([A-Za-z0-9_-]+): ", listed, re.MULTILINE)
     return json.dumps(
         {
             name: truths.get(name, True)

@@ -1,4 +1,4 @@
-"""Agreement of two readers who each accept or reject: the table, its interval, Cohen's kappa, and the same reweighted."""
+"""Agreement of two readers who each accept or reject: its table, its interval, and Cohen's kappa."""
 
 from __future__ import annotations
 
@@ -47,13 +47,11 @@ class Reweighted:
 
 def agreement(readings: Sequence[Verdicts], level: float = 0.95) -> Agreement:
     """The table of these readings."""
-    cells = [sum(one == cell for one in readings) for cell in CELLS]
-    alike, count = cells[0] + cells[3], len(readings)
+    both, first_only, second_only, neither = cells = [sum(one == cell for one in readings) for cell in CELLS]
+    alike, count = both + neither, len(readings)
     low, high = wilson(alike, count, level)
-    shares = [cell / count for cell in cells] if count else None
-    return Agreement(
-        *cells, share=alike / count if count else None, low=low, high=high, kappa=kappa(shares) if shares else None
-    )
+    share, beyond_chance = (alike / count, kappa([cell / count for cell in cells])) if count else (None, None)
+    return Agreement(both, first_only, second_only, neither, share, low, high, beyond_chance)
 
 
 def reweighted(strata: Mapping[str, Sequence[Verdicts]], sizes: Mapping[str, int], level: float = 0.95) -> Reweighted:
@@ -69,15 +67,15 @@ def reweighted(strata: Mapping[str, Sequence[Verdicts]], sizes: Mapping[str, int
     cells = [0.0] * len(CELLS)
     share = below = above = 0.0
     for name, size in parts.items():
-        found, weight = agreement(strata[name], level), size / whole
+        weight, readings = size / whole, strata[name]
         for place, cell in enumerate(CELLS):
-            cells[place] += weight * sum(one == cell for one in strata[name]) / len(strata[name])
-        assert found.share is not None and found.low is not None and found.high is not None
-        share += weight * found.share
-        below += (weight * (found.share - found.low)) ** 2
-        above += (weight * (found.high - found.share)) ** 2
-    low, high = max(0.0, share - math.sqrt(below)), min(1.0, share + math.sqrt(above))
-    return Reweighted(share, low, high, kappa(cells))
+            cells[place] += weight * sum(one == cell for one in readings) / len(readings)
+        alike = sum(first == second for first, second in readings)
+        low, high = wilson(alike, len(readings), level)
+        share += weight * alike / len(readings)
+        below += (weight * (alike / len(readings) - (low or 0.0))) ** 2
+        above += (weight * ((high or 0.0) - alike / len(readings))) ** 2
+    return Reweighted(share, max(0.0, share - math.sqrt(below)), min(1.0, share + math.sqrt(above)), kappa(cells))
 
 
 def kappa(shares: Sequence[float]) -> float | None:

@@ -12,7 +12,6 @@ from ..reading import TEXT, TRUTH, Form
 from ..teacher import Question
 from .stage import AskingSome, Strict, Work, asked_together, stage_kind
 
-
 FAILED = "failed "  # begins the cause of every draft that a judge rejected; the names of the checks follow
 
 
