@@ -48,7 +48,7 @@ def test_a_faulty_teacher_costs_tries_and_no_lesson_that_a_patient_one_would_giv
     log = tmp_path / "bought"
     monkeypatch.setattr(
         "teachwhy.generate.open_teacher.ScriptedTeacher",
-        lambda purse: faulty_teacher.FaultyTeacher(purse, log=log),
+        lambda purse, wanted: faulty_teacher.FaultyTeacher(purse, wanted, log=log),
     )
     done = write_lessons(Order("examples", policy, "scripted", tmp_path / "out", count=COUNT), lambda text: None)
     told = done.manifest
