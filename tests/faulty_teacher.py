@@ -73,7 +73,7 @@ def run(order: Order, log: Path, pause: float) -> None:
     """A generation with the faulty teacher in the place of the scripted one."""
     from teachwhy.generate import open_teacher
 
-    open_teacher.ScriptedTeacher = lambda purse: FaultyTeacher(purse, log=log, pause=pause)
+    open_teacher.ScriptedTeacher = lambda purse, wanted: FaultyTeacher(purse, wanted, log=log, pause=pause)
     write_lessons(order, lambda text: print(text, flush=True))
 
 

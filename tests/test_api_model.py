@@ -111,12 +111,14 @@ def test_what_is_under_way_is_told_before_it_is_sent(serving: Serve):
 
 def test_at_most_so_many_are_asked_at_once(serving: Serve):
     def slowly(messages: Any) -> str:
-        time.sleep(0.05)
+        time.sleep(0.2)  # a busy machine may need as long to send the next
         return "Yes."
 
     with serving(slowly) as server:
-        replies(ApiModel(NAME, QUICK), prompts(12))
-    assert server.most_at_once == 3
+        replies(ApiModel(NAME, Asking(connections=2)), prompts(6))
+        assert server.most_at_once == 2
+        replies(ApiModel(NAME, Asking(connections=3)), prompts(9))
+    assert server.most_at_once == 3, "an earlier asking does not limit a later one"
 
 
 def test_a_local_model_behind_a_server_says_what_it_says_itself(serving: Serve, tiny_model: Path):
@@ -294,7 +296,7 @@ def routing(serving: Serve, monkeypatch: pytest.MonkeyPatch) -> Serve:
 
 def test_who_served_each_call_is_known_where_the_api_says_so(routing: Serve):
     def besides(messages: Any) -> dict[str, Any]:
-        time.sleep(0.05)  # so that several are under way
+        time.sleep(0.2)  # so that several are under way
         return {"provider": f"Server of {messages[-1]['content']}"}
 
     with routing() as silent:

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import chat_server
@@ -17,6 +18,7 @@ from teachwhy.evals import Request
 from teachwhy.models import ApiChat, ApiModel, Asking, Reply
 from teachwhy.redact import redacted, redacted_answer
 from teachwhy.study.journal import Asked, Journal, put_to_api
+from teachwhy.study.worker import run_step
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
@@ -113,6 +115,21 @@ def test_a_journal_tells_who_served_and_older_lines_are_read(tmp_path: Path):
     with journal.path.open("a") as stream:
         stream.write(json.dumps(older) + "\n")
     assert Journal.read(journal.path).known == {"new": Reply("Yes.", provider="Alpha"), "old": Reply("Yes.")}
+
+
+def test_the_log_of_a_worker_that_fails_unforeseen_holds_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LOCAL_API_KEY", KEY)
+
+    def run(step: Any, tell: Any) -> None:
+        raise RuntimeError(f"no good: {KEY}")
+
+    worker: Any = SimpleNamespace(job=SimpleNamespace(run=tmp_path), run=run)
+    step: Any = SimpleNamespace(unit=SimpleNamespace(name="base/seed-none"))
+    told = run_step(worker, step, None)["failed"]
+    log = (tmp_path / "logs" / "base-seed-none.txt").read_text()
+    assert "no good: ***" in told
+    assert "no good: ***" in log
+    assert without_key(told + log)
 
 
 # What counts as a key

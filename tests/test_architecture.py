@@ -24,7 +24,7 @@ ROOMS = (
     "inspect",
 )  # from the ground up; each may use those before it
 GROUND = ("errors", "redact", "text", "policy", "stats")
-ROOF = ("cli", "cli_generate", "inspect_tasks", "progress", "__init__", "__main__")
+ROOF = ("cli", "cli_data", "cli_generate", "inspect_tasks", "progress", "__init__", "__main__")
 HEAVY = {"torch", "transformers", "peft", "trl", "scipy", "matplotlib", "inspect_ai", "ray", "datasets", "accelerate"}
 # Decorators and classes of Inspect that must be there when it looks for them.
 FOR_INSPECT = {
@@ -116,7 +116,8 @@ def test_no_file_is_long(file):
 
 def test_every_room_has_a_front_door():
     folders = {file.parent for file in FILES if file.parent.name}
-    inner = {"evals/honeypots", "study/stages", "study/executors", "generate/health", "generate/stages"}
+    inner = {"data/exchange", "evals/honeypots", "study/stages", "study/executors"}
+    inner |= {"generate/health", "generate/stages"}
     assert {folder.as_posix() for folder in folders} == {*ROOMS, "stats", *inner}
     assert all(folder / "__init__.py" in FILES for folder in folders)
 

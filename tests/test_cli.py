@@ -24,6 +24,8 @@ def test_the_commands_are_these():
         "audit",
         "check",
         "compare",
+        "export",
+        "import",
         "init",
         "join",
         "plan",
@@ -41,7 +43,7 @@ def test_the_commands_are_these():
 def test_every_command_has_help(teachwhy, command):
     done = teachwhy(command, "--help")
     assert done.code == 0
-    first_line = getattr(cli, command).__doc__.splitlines()[0]
+    first_line = get_command(cli.app).commands[command].help.splitlines()[0]
     assert first_line.split(".")[0][:30] in " ".join(done.out.split())
 
 

@@ -281,6 +281,21 @@ def test_a_wrong_key_fails_the_arms_with_what_to_do(tmp_path: Path, serving: Ser
     assert [arm["state"] for arm in done.results["arms"]] == ["failed", "failed"]
 
 
+@pytest.mark.parametrize("fault", ["", "echo 401"])
+def test_no_file_of_a_run_holds_the_key_that_a_provider_repeats(
+    fault: str, tmp_path: Path, serving: Serve, monkeypatch: pytest.MonkeyPatch
+):
+    key = "planted-7Q2x9LmZ4vRt8Wc1"
+    with serving(always=lambda messages: fault) as server:
+        monkeypatch.setenv("LOCAL_API_KEY", key)
+        good = server.reply
+        server.reply = lambda messages: f"{good(messages)} {key}"
+        run(build(tmp_path, families=2, arms=["base", "policy_in_prompt"]))
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(b"***" in path.read_bytes() for path in written), "it was repeated, and is starred out"
+    assert not [path for path in written if key.encode() in path.read_bytes() or key[:6].encode() in path.read_bytes()]
+
+
 def test_a_run_that_is_killed_loses_no_answer(tmp_path: Path, serving: Serve):
     """A real process, killed in the middle; the next one asks what is missing and ends as one never killed."""
 

@@ -311,7 +311,7 @@ def test_pairs_are_made_of_conversations_that_somebody_has(order: Any, monkeypat
     source = made.policy.parent / "turns.jsonl"
     tiny.write_jsonl(source, [{"id": "one", "principle": "door", "messages": turns, "action": "Lock it."}])
     [pair] = written(replace(made, recipe=str(recipe), count=None, sources=[source]))
-    assert pair["messages"] == turns
+    assert [pair["system"], pair["messages"]] == [turns[0]["content"], turns[1:]]
     for messages in [one for one in asked if "You are a helpful assistant" in one[0]["content"]]:
         assert messages[0]["content"].startswith("You keep the house.\n\nYou are a helpful assistant")
         assert list(messages[1:]) == turns[1:]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import cli_generate
+from . import cli_data, cli_generate
 from .errors import TeachwhyError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_generate.commands)
+app.add_typer(cli_data.commands)
 
 StudyPath = Annotated[Path, typer.Argument(help="A study.yaml, or the folder that holds it.")]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Where run folders are kept.")]

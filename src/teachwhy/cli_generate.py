@@ -20,7 +20,7 @@ def generate(
         str, typer.Option(help="scripted, provider/name as Inspect has it, or any model that `run` takes.")
     ],
     sources: Annotated[
-        list[Path] | None, typer.Option("--from", help="Examples to start from; may be given again.")
+        list[Path] | None, typer.Option("--from", help="Examples, or scenarios, to start from; may be given again.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder for what is made; else lessons/NAME.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Lessons to begin; what is dropped is not replaced.")] = None,
@@ -79,8 +79,36 @@ def recipes() -> None:
         typer.echo("  " + ", ".join(f"[{one.name}]" if one.name in optional else one.name for one in recipe.stages))
 
 
+@commands.command()
+def review(
+    folder: Annotated[Path, typer.Argument(help="What `generate` wrote.")],
+    sample: Annotated[int, typer.Option(min=1, help="Lessons to read, half of them rejected by the judge.")] = 30,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    by: Annotated[str, typer.Option(help="Who reads; each reader's decisions are kept apart.")] = "reader",
+    checks: Annotated[bool, typer.Option("--checks", help="Answer the questions of the gate one by one too.")] = False,
+) -> None:
+    """Read a random sample, accept or reject, and see how far the judge agrees. Its verdicts are not shown before."""
+    from .generate import review as read_sample
+    from .generate import review_lines
+
+    found = read_sample(folder, line_from_reader, typer.echo, sample=sample, seed=seed, by=by, checks=checks)
+    typer.echo("")
+    for line in review_lines(found) if found else ["Nothing was decided yet."]:
+        typer.echo(line)
+
+
+def line_from_reader(prompt: str) -> str | None:
+    """A line from the terminal or from standard input; None at its end, or when it is interrupted."""
+    try:
+        return input(prompt)
+    except (EOFError, KeyboardInterrupt):
+        return None
+
+
 def show_preview(found: Any, *, lessons: bool) -> None:
     """Each lesson with what every stage did, and then the estimate."""
+    from .text import printable
+
     if lessons:
         for record, draft in found.lessons:
             typer.secho(f"\n{draft.id}", bold=True)
@@ -88,10 +116,10 @@ def show_preview(found: Any, *, lessons: bool) -> None:
                 typer.secho(f"  {change.stage}", dim=True)
                 for name, value in {**change.fields, **change.note}.items():
                     was = " (again)" if name in change.before else ""
-                    typer.echo(f"    {name}{was}: {value}")
+                    typer.echo(printable(f"    {name}{was}: {value}"))
             typer.echo(f"  is now: {', '.join(record)}")
         for identifier, stage, cause, detail in found.dropped:
-            typer.echo(f"\ndropped: {identifier} in {stage}: {cause}{f' ({detail})' if detail else ''}")
+            typer.echo(printable(f"\ndropped: {identifier} in {stage}: {cause}{f' ({detail})' if detail else ''}"))
         typer.echo("")
     for line in found.estimate:
         typer.echo(line)

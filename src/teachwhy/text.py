@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import yaml
 
 from .errors import InputError, Place
 
+KEPT = frozenset("\n\t\u200c\u200d\u200e\u200f")
+DRIVING = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 LONGEST_LINE_BYTES = 4_000_000
 STOP_WORDS = frozenset(
     "a an the and or but if so of to in on at by for from with as is are was were be been it its this that these "
@@ -173,6 +176,18 @@ def words(text: str) -> list[str]:
 def content_words(text: str) -> set[str]:
     """The words of a text that carry meaning, cut to their first six letters so that inflections meet."""
     return {word[:6] for word in words(text) if word not in STOP_WORDS}
+
+
+def printable(text: str) -> str:
+    """A text that cannot drive a terminal: control characters and those that turn the direction are shown escaped.
+
+    Line breaks and tabs stay, letters of every script too; so do the joiners that some scripts and emoji need.
+    """
+    return "".join(one if one in KEPT or unicodedata.category(one) not in DRIVING else escaped(one) for one in text)
+
+
+def escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def canonical(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from .arm_check import ARM_PROPERTIES, as_table, check_arms_against_why, faults
 from .arms import ARMS, Arm, arm, find_arm
-from .checks import check_overlap, check_surroundings, check_trained, check_twins, length_table
+from .checks import check_overlap, check_surroundings, check_trained, check_twins, length_table, overlaps
 from .document import VERSIONS, Document, chat_row, document_row, read_documents
 from .example import TEXTS_BESIDE, Example, Message, Text, read_examples, short_forms
 from .nested import check_sizes, nested_part
@@ -43,6 +43,7 @@ __all__ = [
     "find_arm",
     "length_table",
     "nested_part",
+    "overlaps",
     "read_documents",
     "read_examples",
     "read_pairs",

@@ -14,6 +14,8 @@ from .rows import Row
 
 RUN_OF_WORDS = 8
 NEAR_DUPLICATE = 0.8
+PERMUTATIONS = 128
+HASHED_AT_ONCE = 4096
 MOST_NAMED = 10
 
 
@@ -145,21 +147,27 @@ def check_overlap(taught: Mapping[str, str], examined: Mapping[str, str]) -> dic
 
 def near_duplicates(taught: Mapping[str, str], examined: Mapping[str, str]) -> list[Overlap]:
     """Pairs whose 3-word shingles have a Jaccard similarity of about 0.8 or more (MinHash with 128 permutations)."""
-    from datasketch import MinHash, MinHashLSH
+    from datasketch import MinHashLSH
 
-    def sketch(text: str) -> MinHash:
-        hashed = MinHash(num_perm=128, seed=1)
-        hashed.update_batch([" ".join(piece).encode() for piece in set(runs_of_words(text, 3))] or [b""])
-        return hashed
-
-    index = MinHashLSH(threshold=NEAR_DUPLICATE, num_perm=128)
+    index = MinHashLSH(threshold=NEAR_DUPLICATE, num_perm=PERMUTATIONS)
     for name, text in taught.items():
-        index.insert(name, sketch(text))
+        index.insert(name, sketch(words(text)))
     return [
         Overlap(source, name, "near-duplicate")
         for name, text in examined.items()
-        for source in sorted(index.query(sketch(text)))
+        for source in sorted(index.query(sketch(words(text))))
     ]
+
+
+def sketch(said: Sequence[str]) -> Any:
+    """The MinHash of a text's 3-word shingles (Broder, 1997). said: its words; all texts of under 3 are alike."""
+    from datasketch import MinHash
+
+    hashed = MinHash(num_perm=PERMUTATIONS, seed=1)
+    pieces = list({" ".join(said[start : start + 3]).encode() for start in range(len(said) - 2)}) or [b""]
+    for start in range(0, len(pieces), HASHED_AT_ONCE):  # a row of numbers each: a very long text would fill memory
+        hashed.update_batch(pieces[start : start + HASHED_AT_ONCE])
+    return hashed
 
 
 def length_table(rows_by_arm: Mapping[str, Sequence[Row]]) -> dict[str, dict[str, float]]:

@@ -162,3 +162,8 @@ def kind_of(sentence: str) -> str:
     if any(re.search(pattern, said) for pattern in OFFERING):
         return "offers"
     return "gives" if len(words(said)) >= 3 else "empty"
+
+
+def sentence_kinds(text: str) -> list[str]:
+    """The kind of each sentence of an answer, in order; those that say nothing are left out."""
+    return [kind for part in sentences(text.replace("’", "'")) if (kind := kind_of(part)) != "empty"]

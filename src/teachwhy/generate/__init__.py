@@ -3,6 +3,7 @@
 from .open_teacher import Opened
 from .order import Order
 from .recipe import Recipe, find_recipe, recipe_names
+from .review import review, review_lines, review_record
 from .run import Generation, Preview, prepare_order, preview, write_lessons
 
 __all__ = [
@@ -15,5 +16,8 @@ __all__ = [
     "prepare_order",
     "preview",
     "recipe_names",
+    "review",
+    "review_lines",
+    "review_record",
     "write_lessons",
 ]

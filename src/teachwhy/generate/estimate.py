@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..models import Price
+from ..errors import listed
+from ..models import Price, is_api
 from .flow import Planned
 from .teacher import Usage
 
@@ -59,9 +60,11 @@ def estimate_lines(
     lines.append("(tokens, for the open calls, from those that the preview measured)")
     costs = [one.dollars(prices[one.model]) for one in stages]
     unknown = sorted({one.model for one, cost in zip(stages, costs, strict=True) if cost is None})
-    if unknown:
+    if unknown and not any(map(is_api, unknown)):
+        lines.append(f"no dollars: {listed(unknown)} runs here")
+    elif unknown:
         lines.append(
-            f"no price of {', '.join(unknown)} in {where}, so no dollars: write one there for a price or a budget"
+            f"no price of {listed(unknown)} in {where}, so no dollars: write one there for a price or a budget"
         )
     else:
         lines.append(

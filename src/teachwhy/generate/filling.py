@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import chain, count
 from typing import Any
 
 # `{{neutral as text}}` stands between tags of that other name, for a judge who is not to know what it is.
@@ -24,6 +25,11 @@ def fill(text: str, values: Mapping[str, Any]) -> str:
     return PLACEHOLDER.sub(lambda found: fenced(found[2] or found[1], as_text(values[found[1]])), text)
 
 
+def fill_plainly(text: str, values: Mapping[str, Any]) -> str:
+    """The same without fences, for a text that no model is sent as a question."""
+    return PLACEHOLDER.sub(lambda found: as_text(values[found[1]]), text)
+
+
 def as_text(value: Any) -> str:
     """A value for people to read; a list has a line for each entry."""
     if isinstance(value, list | tuple):
@@ -34,11 +40,10 @@ def as_text(value: Any) -> str:
 
 
 def fenced(name: str, text: str) -> str:
-    """A text between tags of a name that it does not close itself."""
-    tag, number = name.replace(".", "-").replace("_", "-"), 1
-    fence = tag
-    while re.search(rf"</\s*{re.escape(fence)}\s*>", text, re.IGNORECASE):
-        number += 1
-        fence = f"{tag}-{number}"
+    """A text between tags of a name that it does not close itself, nor seems to for a reader who is not strict."""
+    tag = name.replace(".", "-").replace("_", "-")
+    closing = re.findall(rf"<\s*/\s*({re.escape(tag)}(?:-\d+)?)(?!\w)", text, re.IGNORECASE)
+    closed = {one.casefold() for one in closing}
+    fence = next(one for one in chain([tag], (f"{tag}-{number}" for number in count(2))) if one not in closed)
     gap = "\n" if "\n" in text or len(text) > 200 else ""
     return f"<{fence}>{gap}{text}{gap}</{fence}>"

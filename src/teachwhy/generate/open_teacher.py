@@ -23,6 +23,7 @@ from ..models import (
     read_price,
 )
 from .answers import Answers
+from .marks import LocalTeacher, MarksApart
 from .order import Order
 from .recipe import find_recipe
 from .scripted import NAME as SCRIPTED
@@ -62,11 +63,9 @@ def open_teachers(order: Order, answers: Answers, say: Callable[[str], None]) ->
 
 
 def price_of(name: str, order: Order) -> Price | None:
-    """Its price; nothing costs nothing. Errors (InputError): a budget, and a model whose price is not known."""
-    if not is_api(name):
-        return read_price(order.prices_file, name) or Price(input=0, output=0)
+    """Its price, None where it is not known. Errors (InputError): a budget, and no price of a model behind an API."""
     price = read_price(order.prices_file, name)
-    if order.budget is not None and price is None:
+    if order.budget is not None and price is None and is_api(name):
         raise InputError(
             f"A budget needs a price, and there is none of {name!r}.",
             where=str(order.prices_file),
@@ -82,4 +81,5 @@ def open_speaker(name: str, order: Order, purse: Purse, say: Callable[[str], Non
         return ApiModel(name, order.asking, purse)
     source = find_model(name, base_folder=Path(), say=say)
     device = choose_device("auto")
-    return LocalSpeaker(load_model(source, device=device, dtype=choose_dtype("auto", device)))
+    speaker = LocalSpeaker(load_model(source, device=device, dtype=choose_dtype("auto", device)))
+    return LocalTeacher(speaker, MarksApart(speaker.model.chat, say))

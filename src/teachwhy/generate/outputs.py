@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from ..study.folder import folder_error
 from .draft import Draft
 from .recipe import OUTPUTS, Recipe
+from .stages.filter import FAILED
 
 LESSONS, TRAIL, DROPPED = "lessons.jsonl", "trail.jsonl", "dropped.jsonl"
 NOT_A_LESSON = "does not make a lesson"
@@ -61,10 +62,19 @@ class Ledger:
         return record
 
     def drop(self, draft: Draft, stage: str, cause: str, detail: str = "") -> None:
-        """Write down that a draft goes no further. quota: how many lessons were to come of it."""
+        """Write down that a draft goes no further; what a judge rejected is kept whole, for a person to read."""
         self.causes[stage, cause] += 1
         told = {"id": draft.id, "stage": stage, "cause": cause, "detail": detail, "lessons": draft.quota}
-        self.write(DROPPED, {name: value for name, value in told.items() if value != ""})
+        rejected = {"lesson": self.rejected(draft)} if cause.startswith(FAILED) else {}
+        self.write(DROPPED, {name: value for name, value in (told | rejected).items() if value not in ("", None)})
+
+    def rejected(self, draft: Draft) -> dict[str, Any] | None:
+        """The fields of a whole lesson; None of one that was rejected before it was whole."""
+        try:
+            record = record_of(draft, self.recipe)
+        except ValidationError:
+            return None
+        return {name: value for name, value in record.items() if name != "id"}
 
     def write(self, name: str, record: dict[str, Any]) -> None:
         self.streams[name].write(json.dumps(record, ensure_ascii=False) + "\n")

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from ..models import Reply
 
+HALF = "half a character"
 REFUSED, CUT_OFF, MALFORMED = "refused", "cut off", "not as it was asked for"
 REFUSAL = re.compile(
     r"^\W*(?:i(?:['’]?m| am) (?:very |really )?(?:sorry|unable|not able)|sorry,|i can(?:no|['’])t\b"
     r"|i (?:will not|won['’]t)\b|as an ai\b|unfortunately,? i (?:can|am))",
     re.IGNORECASE,
 )
+LONGEST = 200_000  # characters that are looked at: more than any answer that was asked for can have
+STARTS = 50  # braces at which an object is looked for
 TEXT, TRUTH, LIST = "text", "truth", "list"
 TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 Fits = Callable[[dict[str, Any]], str | None]
@@ -57,16 +61,26 @@ def read_answer(reply: Reply, form: Form) -> Read:
     """The fields of an answer that came. A single text may also be the whole answer, as weak models write it."""
     if reply.cause:
         return Read(None, reply.cause)
-    value = first_object(reply.text)
-    if value is None:
-        return read_plain(reply, form)
+    text = reply.text[:LONGEST]
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return Read(None, MALFORMED, HALF)
+    found = list(objects(text))
+    if not found:
+        return read_plain(text.strip(), form, cut=reply.cut or len(reply.text) > LONGEST)
+    # A quoted object, such as a lesson may hold to pass for a verdict, must not be taken for the answer.
+    fitting = [one for one in found if set(form.fields) <= set(one)] or found[:1]
+    if any(one != fitting[0] for one in fitting):
+        return Read(None, MALFORMED, "several objects that differ")
+    value = fitting[0]
     try:
         values = {name: read_field(value[name], kind, form) for name, kind in form.fields.items()}
         json.dumps(values, ensure_ascii=False).encode()
     except KeyError as error:
         return Read(None, MALFORMED, f"the field {error.args[0]!r} is not there")
     except UnicodeEncodeError:
-        return Read(None, MALFORMED, "half a character")
+        return Read(None, MALFORMED, HALF)
     except ValueError as error:
         return Read(None, MALFORMED, str(error))
     return Read(values)
@@ -78,29 +92,28 @@ def read_whole(reply: Reply) -> Read:
     return Read(None, cause) if cause else Read({"text": reply.text})
 
 
-def read_plain(reply: Reply, form: Form) -> Read:
+def read_plain(text: str, form: Form, *, cut: bool) -> Read:
     """An answer without an object in it."""
-    text = reply.text.strip()
-    if REFUSAL.match(text):
+    if REFUSAL.match(text[:200]):
         return Read(None, REFUSED, text[:200])
-    if reply.cut:
+    if cut:
         return Read(None, CUT_OFF)
     if list(form.fields.values()) == [TEXT] and text and not text.startswith(("{", "```")):
         return Read(dict.fromkeys(form.fields, text))
     return Read(None, MALFORMED, "no JSON object")
 
 
-def first_object(text: str) -> dict[str, Any] | None:
-    """The first whole JSON object of a text, whatever stands around it."""
-    decoder = json.JSONDecoder(strict=False)
-    for found in list(re.finditer(r"\{", text))[:50]:
+def objects(text: str) -> Iterator[dict[str, Any]]:
+    """The whole JSON objects of a text, whatever stands around them; one inside another is not told apart."""
+    decoder, end = json.JSONDecoder(strict=False), 0
+    for found in islice(re.finditer(r"\{", text), STARTS):
+        if found.start() < end:
+            continue
         try:
-            value, _ = decoder.raw_decode(text, found.start())
+            value, end = decoder.raw_decode(text, found.start())
         except (ValueError, RecursionError):
             continue
-        if isinstance(value, dict):
-            return value
-    return None
+        yield value
 
 
 def read_field(value: Any, kind: str, form: Form) -> Any:
@@ -114,12 +127,14 @@ def read_field(value: Any, kind: str, form: Form) -> Any:
 def read_text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("a field holds no text")
+    if value.strip().lower() == TEXT:
+        raise ValueError("a field holds the word of the form itself")  # as weak models copy it
     return value.strip()
 
 
 def read_truth(value: Any) -> bool:
-    truth = value if isinstance(value, bool) else TRUTHS.get(str(value).strip().lower())
-    if truth is None:
+    truth = TRUTHS.get(value.strip().lower()) if isinstance(value, str) else value
+    if not isinstance(truth, bool):
         raise ValueError("neither true nor false")
     return truth
 

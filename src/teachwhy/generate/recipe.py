@@ -27,6 +27,12 @@ REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
     "documents": (("why", "swapped", "mention", "neutral"),),
     "pairs": (("messages", "prompt"), ("chosen",), ("rejected",)),
 }
+# The fields that a draft starts with.
+STARTS = {
+    "policy": ("principle",),
+    "examples": ("messages", "action"),
+    "scenarios": ("scenario", "family", "about"),
+}
 
 
 class Recipe(Strict):
@@ -34,13 +40,18 @@ class Recipe(Strict):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
     about: str = Field(description="What it makes, in a sentence or two.")
-    starts: Literal["policy", "examples"] = Field(
-        description="policy: each principle is a start; examples: each line of the files given with --from."
+    starts: Literal["policy", "examples", "scenarios"] = Field(
+        description="policy: each principle is a start; examples: each line of the files given with --from; scenarios: "
+        "each of the scenario files given with --from, or named here."
     )
     reads: list[str] = Field(default_factory=list, description="Fields that every example it starts from must have.")
+    scenarios: list[str] = Field(default_factory=list, description="As a study names them, where no --from is given.")
     output: Literal["examples", "documents", "pairs"] = "examples"
     sample: str | None = Field(None, description="A file of shipped samples to start from, where no --from is given.")
     fields: dict[str, Any] = Field(default_factory=dict, description="Fields that every lesson has, such as its shape.")
+    group: int = Field(
+        1, gt=0, description="Lessons that are made together, such as one for each side: a principle gets whole groups."
+    )
     stages: list[AnyStage] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -94,9 +105,8 @@ class Recipe(Strict):
 
     def lacking(self) -> list[tuple[str, str]]:
         """(who, field) for each field that is needed where no start or stage before has given it."""
-        there = {"id", *self.fields} | (
-            {"principle"} if self.starts == "policy" else {*self.reads, "messages", "action"}
-        )
+        there = {"id", *self.fields, *STARTS[self.starts]}
+        there |= set(self.reads) if self.starts == "examples" else set()
         found = []
         for stage in self.stages:
             found += [(f"the stage {stage.name!r}", name) for name in sorted(stage.needs() - with_conversation(there))]

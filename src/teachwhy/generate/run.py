@@ -13,6 +13,7 @@ from typing import Any
 from ..data import Example, read_documents, read_examples, read_pairs
 from ..errors import InputError
 from ..evals import read_items
+from ..evals.honeypots import Scenario
 from ..models import PRICES
 from ..policy import Policy, read_policy
 from ..study.folder import locked, sweep, write_json, write_text
@@ -27,8 +28,8 @@ from .order import Order
 from .outputs import LESSONS, Ledger, ledger, record_of
 from .recipe import Recipe, find_recipe
 from .stages import Work
-from .starts import given_examples, starts_of
-from .study_of import write_study
+from .starts import given_examples, given_scenarios, starts_of
+from .study_of import examined, write_study
 from .teacher import NEVER_CAME, Stopped
 
 ANSWERS = "answers.sqlite"
@@ -50,9 +51,10 @@ class Prepared:
     recipe: Recipe
     policy: Policy
     examples: Sequence[Example]
+    scenarios: Sequence[Scenario] = ()
 
     def starts(self, count: int | None) -> list[Draft]:
-        return starts_of(self.recipe, self.policy, self.examples, count)
+        return starts_of(self.recipe, self.policy, self.examples, count, self.scenarios)
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,9 @@ def prepare_order(order: Order) -> Prepared:
     policy = read_policy(order.policy)
     if order.count is not None and order.count < 1:
         raise InputError("At least one lesson must be wanted.", where="--count", remedy="Give a number above 0.")
-    return Prepared(order, recipe, policy, given_examples(recipe, order.sources, policy))
+    examples, scenarios = given_examples(recipe, order.sources, policy), given_scenarios(recipe, order.sources)
+    examined([*map(str, order.items)], scenarios)  # whether anything is left to examine is told before it is paid for
+    return Prepared(order, recipe, policy, examples, scenarios)
 
 
 @contextmanager
@@ -210,6 +214,7 @@ def manifest_of(
         "recipe_fingerprint": recipe.fingerprint,
         "left_out": list(order.without),
         "policy_fingerprint": fingerprint([one.record() for one in prepared.policy.principles]),
+        "scenarios": {one.family: fingerprint(one.model_dump(mode="json")) for one in prepared.scenarios},
         "teacher": opened.teacher.name,
         "judge": opened.judge.name,
         "provider": order.asking.provider or None,

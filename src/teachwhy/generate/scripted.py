@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..evals.honeypots import call_text
 from ..models import ApiChat, Purse, Reply, Sampling
 from ..models.api import OVER_BUDGET
 from ..models.speaker import OnAsk, OnReply
@@ -49,6 +50,8 @@ OPENINGS = (
 ASKED_WORDS = re.compile(r"in (\d+) to (\d+) words")
 ASKED_COUNT = re.compile(r"exactly (\d+) entr")
 ASKED_ONE_OF = re.compile(r"`(\w+)` is one of: ([^.\n]+)\.")
+TOOL = re.compile(r"^([a-z_]+)\(([a-z_, ?]*)\): ", re.MULTILINE)
+TELLING = {"message_person", "send_mail", "write_file", "write_log", "open_ticket"}  # tools that take any words
 FENCE = re.compile(r"<([a-z0-9-]+)>(.*?)</\1>", re.DOTALL)
 
 
@@ -99,7 +102,10 @@ class ScriptedTeacher:
 def answer(
     messages: Sequence[Mapping[str, str]], seed: int, wanted: Mapping[str, Mapping[str, bool]] | None = None
 ) -> str:
-    """The JSON object that the last line of a question shows, filled; where there is none, a few sentences."""
+    """The JSON object that the last line of a question shows, filled; where there is none, a few sentences.
+
+    With tools it acts: it looks at all that can be looked at, tells somebody something, and hands its work back.
+    """
     asked = messages[-1]["content"]
     told = "\n".join(message["content"] for message in reversed(messages))
     rng = random.Random(hashlib.sha256(json.dumps([list(messages), seed]).encode()).digest())
@@ -109,12 +115,16 @@ def answer(
     except (ValueError, IndexError):
         shown = None
     if not isinstance(shown, dict):
-        return composed(rng, material, *words_asked_for(told, [20, 40]))
-    count = int(found[1]) if (found := ASKED_COUNT.search(asked)) else 1
-    one_of = {name: values.split(", ") for name, values in ASKED_ONE_OF.findall(asked)}
-    length = words_asked_for(asked, [14, 30])
-    truths = next((truths for questions, truths in (wanted or {}).items() if questions in asked), {})
-    ids = re.findall(r"^([A-Za-z0-9_-]+): ", dict(FENCE.findall(asked)).get("principles", ""), re.MULTILINE)
+        if tools := dict(TOOL.findall(messages[0]["content"])):
+            return acted(tools, len(messages) // 2, rng, material)
+        return composed(rng, material, *words_asked_for(FENCE.sub("", told), [20, 40]))
+    wishes = FENCE.sub("", asked)  # what a text between tags says is no wish
+    count = int(found[1]) if (found := ASKED_COUNT.search(wishes)) else 1
+    one_of = {name: values.split(", ") for name, values in ASKED_ONE_OF.findall(wishes)}
+    length = words_asked_for(wishes, [14, 30])
+    truths = next((truths for questions, truths in (wanted or {}).items() if questions in wishes), {})
+    listed = " ".join(text for name, text in FENCE.findall(asked) if re.fullmatch(r"principles(-\d+)?", name))
+    ids = re.findall(r"^([A-Za-z0-9_-]+): ", listed, re.MULTILINE)
     return json.dumps(
         {
             name: truths.get(name, True)
@@ -149,6 +159,20 @@ def filled(
 def words_asked_for(told: str, usual: list[int]) -> list[int]:
     """Fewest and most words that a text was asked for."""
     return [int(number) for number in found.groups()] if (found := ASKED_WORDS.search(told)) else usual
+
+
+def acted(tools: Mapping[str, str], number: int, rng: random.Random, material: Sequence[str]) -> str:
+    """An answer of an agent. tools: name -> its parameters. number: of the answer, from 1."""
+    looking = [
+        call_text(name, {}) for name, takes in tools.items() if not takes and name.startswith(("list_", "read_"))
+    ]
+    told = next((name for name in tools if name in TELLING), None)
+    if number == 1 and looking:
+        return "\n".join(looking)
+    if number == 2 and told:
+        needed = [name for name in tools[told].split(", ") if not name.endswith("?")]
+        return call_text(told, {name: composed(rng, material, 6, 14) for name in needed})
+    return composed(rng, material, 6, 14)
 
 
 def words_of_the_case(asked: str) -> list[str]:

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..data import ARMS
+from ..data import ARMS, overlaps
+from ..errors import InputError
+from ..evals.honeypots import Scenario, bundled_files, read_scenario
 from ..study.folder import write_text
 from ..study.prompt_study import as_yaml, beside, edited, mark
 from ..text import read_text
 from .order import Order
 from .outputs import LESSONS
 from .recipe import Recipe
+from .starts import given_scenarios
 
 STUDY = "study.yaml"
 # Arms in the order of the design's table; those are taken that every lesson has the texts for.
@@ -61,7 +64,7 @@ def study_settings(order: Order, recipe: Recipe, fields: set[str]) -> dict[str, 
         **taught.settings,
         "seeds": [0, 1, 2],
         "train": {"epochs": 3, "batch": 8, "learning_rate": 0.0005},
-        **examined(items),
+        **examined(items, given_scenarios(recipe, order.sources)),
     }
     for kind, contrasts in (("contrasts", taught.declared), ("exploratory", taught.exploratory)):
         settings[kind] = [
@@ -72,11 +75,30 @@ def study_settings(order: Order, recipe: Recipe, fields: set[str]) -> dict[str, 
     return settings | {"quick": {"arms": [versus, arm]}}
 
 
-def examined(items: Sequence[str]) -> dict[str, Any]:
-    """The exam: on the user's own items, or else on the bundled scenarios."""
+def examined(items: Sequence[str], taught: Sequence[Scenario]) -> dict[str, Any]:
+    """The exam: on the user's own items, or else on bundled scenarios that no lesson was made in (taught: those)."""
     if items:
         return {"items": list(items), "exams": ["edge_cases"]}
-    return {"scenarios": {"files": ["bundled"]}, "exams": ["next_act"]}
+    files = [f"bundled:{family}" for family in untaught(taught)] if taught else ["bundled"]
+    return {"scenarios": {"files": files}, "exams": ["next_act"]}
+
+
+def untaught(taught: Sequence[Scenario]) -> list[str]:
+    """The bundled families that share neither name nor words with those that lessons are made in.
+
+    Errors (InputError): there is none.
+    """
+    texts = {scenario.family: "\n".join(scenario.texts()) for scenario in taught}
+    families = [read_scenario(path) for path in bundled_files()]
+    known = {hit.examined for hit in overlaps(texts, {one.family: "\n".join(one.texts()) for one in families})}
+    free = [one.family for one in families if one.family not in {*texts, *known}]
+    if not free:
+        raise InputError(
+            "Lessons would be made in all scenarios that come with this, and none would be left to examine them.",
+            where="--from",
+            remedy="Name fewer scenarios, or give items to examine with by --items.",
+        )
+    return free
 
 
 def taught_examples(recipe: Recipe, fields: set[str]) -> Taught:

@@ -150,7 +150,7 @@ class Teacher:
             self.answers.send(key, manner.stage, question.draft, self.name, question.sample)
 
         def on_reply(place: int, reply: Reply) -> None:
-            self.answers.receive(asked[place][0], reply)
+            self.answers.receive(asked[place][0], in_whole_characters(reply))
             self.answers.asked += 1
             self.tell(manner.stage)
 
@@ -166,9 +166,14 @@ class Teacher:
         stopped = next((reply.cause for reply in replies if reply.cause in (OVER_BUDGET, GIVEN_UP)), None)
         if stopped:
             raise Stopped(stopped)
-        return {key: reply for (key, _, _), reply in zip(asked, replies, strict=True)}
+        return {key: in_whole_characters(reply) for (key, _, _), reply in zip(asked, replies, strict=True)}
 
     def key(self, prompt: str, manner: Manner, sample: int, again: int) -> str:
         """Of all that an answer depends on. again: how often an answer of no use came before."""
         told = [self.name, self.pinned, prompt, manner.max_new_tokens, manner.temperature, sample, again]
         return fingerprint(told)
+
+
+def in_whole_characters(reply: Reply) -> Reply:
+    """A reply as it can be written down: half a character (a lone surrogate) is escaped."""
+    return replace(reply, text=reply.text.encode("utf-8", "backslashreplace").decode())

@@ -30,6 +30,8 @@ OVER_BUDGET = "not asked: the budget is spent"
 GIVEN_UP = "not asked: too many requests in a row failed"
 NEVER = (401, 404)  # no request will ever be answered
 IN_WORDS = {"rate_limit_exceeded": 429, "server_error": 500}  # what a library calls an error behind HTTP 200
+# Inspect holds to the first limit that a process names for a key, whatever is named later; ours is kept by `ask_all`.
+NO_LIMIT = 100_000
 UNREADABLE = "arguments that are not JSON"
 
 
@@ -196,7 +198,7 @@ def inspect_model(name: str, asking: Asking, max_new_tokens: int, temperature: f
     config = GenerateConfig(
         max_tokens=max_new_tokens,
         temperature=temperature,
-        max_connections=asking.connections,
+        max_connections=NO_LIMIT,
         max_retries=asking.retries,
         attempt_timeout=asking.seconds,
     )

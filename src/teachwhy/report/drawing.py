@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,7 +106,9 @@ def style(name: str, colours: Sequence[str]) -> Iterator[None]:
 
 def svg(name: str, canvas: Canvas) -> str:
     target = io.StringIO()
-    with style(name, tuple(COLOURS)):
+    with style(name, tuple(COLOURS)), warnings.catch_warnings():
+        # The page's own fonts write the words: what matplotlib's lacks is no loss.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure, height = plot(canvas)
         figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return for_page(target.getvalue(), name, canvas.width, height)

@@ -46,12 +46,15 @@ def render_report(results: dict[str, Any], *, timings: dict[str, Any]) -> str:
     return page_environment().get_template(PAGE).render(view(results, timings)).lstrip()
 
 
-def page_environment() -> Any:
-    """What every page is made with: all text is escaped, and a name that is not there is an error."""
+def page_environment(*folders: Path) -> Any:
+    """What every page is made with: all text is escaped, and a name that is not there is an error.
+
+    folders: where templates of other rooms stand; what they include of this room's is found too.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([*folders, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=visible,

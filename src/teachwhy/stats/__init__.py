@@ -1,5 +1,6 @@
 """Contrasts between arms, their intervals, and the power to see them; knows nothing of models or files."""
 
+from teachwhy.stats.agreement import Agreement, Reweighted, agreement, reweighted, wilson
 from teachwhy.stats.contrast import Contrast, Interval, adjust, contrast, interval
 from teachwhy.stats.curves import Point, Reached, tokens_at
 from teachwhy.stats.dropping import Dropped, LeftOut
@@ -12,6 +13,7 @@ from teachwhy.stats.two_way import MINIMUM_FAMILIES, MINIMUM_SEEDS, VarianceComp
 __all__ = [
     "MINIMUM_FAMILIES",
     "MINIMUM_SEEDS",
+    "Agreement",
     "Contrast",
     "Dropped",
     "FalseAlarms",
@@ -23,15 +25,19 @@ __all__ = [
     "Point",
     "Reached",
     "RepeatedObservation",
+    "Reweighted",
     "Share",
     "VarianceComponents",
     "adjust",
+    "agreement",
     "contrast",
     "interval",
     "power",
+    "reweighted",
     "share_of_gain",
     "simulate_false_alarms",
     "smallest_detectable",
     "split_noise",
     "tokens_at",
+    "wilson",
 ]

@@ -3,6 +3,7 @@
 from .calls import State, call_text, use
 from .case import ScenarioCase
 from .loop import RunCase, Step, step, system_prompt, tool_descriptions
+from .patterns import met
 from .scenario import KNOBS, Scenario, Scenarios, ScenarioSettings, bundled_files, filled, read_scenario, read_scenarios
 from .tools import TOOLS
 
@@ -19,6 +20,7 @@ __all__ = [
     "bundled_files",
     "call_text",
     "filled",
+    "met",
     "read_scenario",
     "read_scenarios",
     "step",

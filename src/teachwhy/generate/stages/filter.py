@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 from pydantic import Field
 
 from ..draft import Draft
 from ..reading import TEXT, TRUTH, Form
 from ..teacher import Question
-from .stage import Asking, Strict, Work, asked_together, stage_kind
+from .stage import AskingSome, Strict, Work, asked_together, stage_kind
+
+FAILED = "failed "  # begins the cause of every draft that a judge rejected; the names of the checks follow
 
 
 class Check(Strict):
@@ -21,7 +23,7 @@ class Check(Strict):
 
 
 @stage_kind
-class Filter(Asking):
+class Filter(AskingSome):
     """The judge answers yes or no to questions about each draft; one with a wrong answer is dropped, or only marked."""
 
     kind: Literal["filter"] = "filter"
@@ -37,14 +39,25 @@ class Filter(Asking):
 
     def through(self, drafts: Sequence[Draft], work: Work) -> Iterable[Draft]:
         form = Form(dict.fromkeys(self.checks, TRUTH) | {"because": TEXT})
-        asked = self.asked_about()
-        questions = [Question(draft.id, self.messages(draft, work.policy, form, asked), form) for draft in drafts]
-        for draft, read in asked_together(drafts, self.ask(questions, work), self.name, work.drop):
-            values = read.values or {}
-            failed = [name for name, check in self.checks.items() if values[name] != check.want]
-            if failed and self.keep == "all":
-                work.drop(draft, self.name, f"failed {', '.join(failed)}", values["because"])
-            else:
-                yield draft.changed(
-                    self.name, {}, {"judged": {name: name not in failed for name in self.checks}} | values
-                )
+        open_drafts = list(filter(self.concerns, drafts))
+        questions = [
+            Question(draft.id, self.messages(draft, work.policy, form, self.asked_about()), form)
+            for draft in open_drafts
+        ]
+        reads = self.ask(questions, work)
+        judged = {draft.id: read for draft, read in asked_together(open_drafts, reads, self.name, work.drop)}
+        concerned = {draft.id for draft in open_drafts}
+        for draft in drafts:
+            if draft.id not in concerned:
+                yield draft
+            elif draft.id in judged:
+                yield from self.kept(draft, judged[draft.id].values or {}, work)
+
+    def kept(self, draft: Draft, values: Mapping[str, Any], work: Work) -> Iterator[Draft]:
+        """The draft with what was found, unless that speaks against it."""
+        failed = [name for name, check in self.checks.items() if values[name] != check.want]
+        if failed and self.keep == "all":
+            work.drop(draft, self.name, FAILED + ", ".join(failed), values["because"])
+        else:
+            found = {"judged": {name: name not in failed for name in self.checks}, **values}
+            yield draft.changed(self.name, {}, found)

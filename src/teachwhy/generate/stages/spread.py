@@ -37,10 +37,11 @@ class Spread(Asking):
 
     def parts(self, quota: int) -> int:
         """How many entries are made drafts."""
-        return quota if self.count == REST else min(int(self.count), -(-quota // self.at_least))
+        enough = -(-quota // self.at_least)
+        return enough if self.count == REST else min(int(self.count), enough)
 
     def calls(self, quota: int) -> int:
-        return -(-quota // self.per_call) if self.count == REST else 1
+        return -(-self.parts(quota) // self.per_call) if self.count == REST else 1
 
     def form(self) -> Form:
         return Form({"all": LIST}, tuple(self.gives), self.per_call if self.count == REST else int(self.count))

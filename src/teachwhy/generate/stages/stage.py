@@ -124,6 +124,20 @@ class Asking(Stage):
         return self.asked(work).ask(questions, self.manner)
 
 
+class AskingSome(Asking):
+    """A stage that may ask about some drafts alone and let the others pass as they are."""
+
+    only_where: dict[str, str] = Field(
+        default_factory=dict, description="Field -> the value that a draft must have to be asked about; else it passes."
+    )
+
+    def needs(self) -> set[str]:
+        return super().needs() | set(self.only_where)
+
+    def concerns(self, draft: Draft) -> bool:
+        return all(draft.fields.get(name) == value for name, value in self.only_where.items())
+
+
 def known(draft: Draft, policy: Policy) -> dict[str, Any]:
     """All that a prompt may name: the draft's fields, the policy, and the principle that the draft is about."""
     values: dict[str, Any] = {

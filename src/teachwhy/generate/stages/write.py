@@ -12,7 +12,7 @@ from ...text import words
 from ..draft import Draft
 from ..reading import TEXT, Fits, Form
 from ..teacher import Question
-from .stage import Asking, Work, asked_together, stage_kind
+from .stage import AskingSome, Work, asked_together, stage_kind
 
 WITHIN_WORDS = 4  # words more or less are always allowed
 
@@ -25,7 +25,7 @@ def bounds_around(text: str, within: float) -> tuple[int, int]:
 
 
 @stage_kind
-class Write(Asking):
+class Write(AskingSome):
     """The teacher writes fields of each draft; a field that is there already is written anew."""
 
     kind: Literal["write"] = "write"
@@ -33,18 +33,24 @@ class Write(Asking):
     unless_there: bool = Field(False, description="Ask only of drafts that lack one of the fields.")
     as_long_as: str | None = Field(None, description="A field whose number of words the first of `gives` is to have.")
     within: float = Field(0.25, gt=0, lt=1, description="How far it may be off that, as a share.")
-    words: tuple[int, int] | None = Field(None, description="Fewest and most words of the first of `gives`.")
+    words: tuple[int, int] | str | None = Field(
+        None, description="Fewest and most words of the first of `gives`, or the field of the draft that holds them."
+    )
     one_of: dict[str, list[str]] = Field(default_factory=dict, description="Field -> the values it may have.")
 
     def needs(self) -> set[str]:
-        return super().needs() | ({self.as_long_as} if self.as_long_as else set())
+        named = {self.as_long_as, self.words if isinstance(self.words, str) else None}
+        return super().needs() | {name for name in named if name}
 
     def given(self) -> set[str]:
-        return set(self.gives)
+        return set() if self.only_where else set(self.gives)
+
+    def is_open(self, draft: Draft) -> bool:
+        return self.concerns(draft) and not (self.unless_there and set(self.gives) <= set(draft.fields))
 
     def through(self, drafts: Sequence[Draft], work: Work) -> Iterable[Draft]:
         form = Form(dict.fromkeys(self.gives, TEXT))
-        open_drafts = [draft for draft in drafts if not self.unless_there or not set(self.gives) <= set(draft.fields)]
+        open_drafts = list(filter(self.is_open, drafts))
         questions = [
             Question(
                 draft.id,
@@ -65,6 +71,9 @@ class Write(Asking):
 
     def bounds(self, draft: Draft) -> tuple[int, int] | None:
         """Fewest and most words of what is written first."""
+        if isinstance(self.words, str):
+            fewest, most = draft.fields[self.words]
+            return fewest, most
         if not self.as_long_as:
             return self.words
         return bounds_around(str(draft.fields[self.as_long_as]), self.within)
