@@ -81,6 +81,8 @@ class Generation:
             lines.append(f"${told['dollars']:,.2f} for all answers in this folder")
         if any(one["cause"].startswith(NEVER_CAME) for one in told["dropped"]):
             lines.append("the same command asks again for what never came")
+        if told["judge"] == told["teacher"]:
+            lines.append("the teacher judged its own work; --judge names another")
         lines += [self.health, f"health: {self.folder / HEALTH_PAGE}"]
         return [*lines, f"next: teachwhy run {self.folder}"] if told["finished"] else lines
 
