@@ -90,7 +90,7 @@ class Recipe(Strict):
         return recipe
 
     def wanted(self) -> dict[str, dict[str, bool]]:
-        """The questions of each filter, and the answers that speak for a draft; two filters never ask just the same."""
+        """Questions of a filter -> the answers that speak for a draft; of two that ask the same, those of the last."""
         filters = [stage for stage in self.stages if isinstance(stage, Filter)]
         return {stage.asked_about(): {name: one.want for name, one in stage.checks.items()} for stage in filters}
 
