@@ -27,7 +27,9 @@ def generate(
     judge: Annotated[str | None, typer.Option(help="Who judges, named as the teacher is; else the teacher.")] = None,
     without: Annotated[str | None, typer.Option(help="Stages to leave out, separated by commas.")] = None,
     preview: Annotated[int | None, typer.Option(min=1, help="Show so many finished lessons, and stop.")] = None,
-    estimate: Annotated[bool, typer.Option("--estimate", help="Tell what the whole will take, and stop.")] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Write five lessons, and tell what the whole will take.")
+    ] = False,
     budget: Annotated[float | None, typer.Option(min=0, help="Dollars that this folder may cost in all.")] = None,
     prices: Annotated[Path | None, typer.Option(help="Dollars for a million tokens; else prices.yaml there.")] = None,
     items: Annotated[list[Path] | None, typer.Option(help="Items that will examine; may be given again.")] = None,
@@ -62,6 +64,8 @@ def generate(
         done = write_lessons(order, to_stderr, tell)
     for line in done.lines():
         typer.echo(line)
+    if done.stopped is None and done.health is None:
+        sys.exit(1)
     if done.stopped:
         typer.secho(f"stopped: {done.stopped}. Run the same command again to go on.", err=True, fg="yellow")
         sys.exit(1)

@@ -15,7 +15,7 @@ SECRET_NAME = re.compile(r"(KEY|KEY_ID|TOKEN|SECRET|PASSWORD|PASSWD)$", re.IGNOR
 IN_AN_ADDRESS = re.compile(r"://([^/@]+)@|://[^/@:]+:([^/@:\d][^/@]*)|[?&][^=&]*=([^&#]+)")
 LIKELY = r"(?=\S*(?:\d|\*|…|\.\.))"  # as keys are and words are not: a digit, or partly masked
 FORMS = re.compile(
-    r"\b(?:sk|gsk|csk|xai|hf|r8|pplx|nvapi|gh[ops]|glpat)[-_]" + LIKELY + r"[\w*.…-]{6,}"
+    r"\b(?:(?:sk|gsk|csk|xai|pplx|nvapi|gh[ops]|glpat)[-_]|hf_|r8_)" + LIKELY + r"[\w*.…-]{6,}"
     r"|\bAIza[\w-]{20,}|\bAKIA[A-Z0-9]{12,}|\beyJ[\w-]{8,}\.[\w.-]+"
     r"|(?i:(?<=\bbearer )|(?<=\bbasic ))" + LIKELY + r"[\w.~+/=*…-]{8,}"
     r"|(?<=://)[^\s/@:]+:[^\s/@]+(?=@)"

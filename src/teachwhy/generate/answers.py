@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RunError
-from ..models import Price, Reply
+from ..models import Reply
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -18,8 +18,8 @@ CREATE TABLE IF NOT EXISTS calls (
     stage TEXT NOT NULL,
     draft TEXT NOT NULL,
     teacher TEXT NOT NULL,       -- the model's name as it was given
-    sample INTEGER NOT NULL,
-    sent INTEGER NOT NULL,       -- how often it was sent
+    made_for TEXT NOT NULL,      -- the order that it was asked for first: recipe, policy and teachers
+    again INTEGER NOT NULL,      -- how often an answer of no use came before it
     came INTEGER NOT NULL,       -- whether an answer is here
     text TEXT, cause TEXT, cut INTEGER, tokens_in INTEGER, tokens_out INTEGER,
     model TEXT, provider TEXT,   -- who served it, by its own word
@@ -34,26 +34,36 @@ class Answers:
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path, self.connection = path, connection
-        self.in_flight = self.count("came = 0")
-        self.asked, self.found = 0, 0
+        self.in_flight = self.count_in_flight()
+
+    def count_in_flight(self) -> int:
+        """Those that the last run left, told once; how many there ever were is kept in the file."""
+        [(found,)] = self.rows("SELECT COUNT(*) FROM calls WHERE came = 0")
+        if found:
+            with self.writing():
+                self.connection.execute(f"PRAGMA user_version = {self.ever_in_flight + found}")
+                self.connection.execute("DELETE FROM calls WHERE came = 0")
+        return int(found)
+
+    @property
+    def ever_in_flight(self) -> int:
+        [(found,)] = self.rows("PRAGMA user_version")
+        return int(found)
 
     def known(self, key: str) -> Reply | None:
-        row = self.connection.execute(
-            f"SELECT {', '.join(OF_A_REPLY)} FROM calls WHERE key = ? AND came = 1", (key,)
-        ).fetchone()
-        if row is None:
+        rows = self.rows(f"SELECT {', '.join(OF_A_REPLY)} FROM calls WHERE key = ? AND came = 1", key)
+        if not rows:
             return None
-        values = dict(zip(OF_A_REPLY, row, strict=True))
+        values = dict(zip(OF_A_REPLY, rows[0], strict=True))
         return Reply(**values | {"cut": bool(values["cut"])})
 
-    def send(self, key: str, stage: str, draft: str, teacher: str, sample: int) -> None:
+    def send(self, key: str, *, stage: str, draft: str, teacher: str, made_for: str, again: int) -> None:
         """Write down that a call goes out."""
         with self.writing():
             self.connection.execute(
-                "INSERT INTO calls (key, stage, draft, teacher, sample, sent, came, at) "
-                "VALUES (?, ?, ?, ?, ?, 1, 0, ?) "
-                "ON CONFLICT (key) DO UPDATE SET sent = sent + 1, at = excluded.at",
-                (key, stage, draft, teacher, sample, time.time()),
+                "INSERT OR IGNORE INTO calls (key, stage, draft, teacher, made_for, again, came, at) "
+                "VALUES (?, ?, ?, ?, ?, ?, 0, ?)",
+                (key, stage, draft, teacher, made_for, again, time.time()),
             )
 
     def receive(self, key: str, reply: Reply) -> None:
@@ -76,33 +86,43 @@ class Answers:
         except sqlite3.Error as error:
             raise broken(self.path, error) from None
 
-    def count(self, where: str = "came = 1") -> int:
-        return int(self.connection.execute(f"SELECT COUNT(*) FROM calls WHERE {where}").fetchone()[0])
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Errors (RunError): the file is damaged, or of another version."""
+        try:
+            return self.connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise broken(self.path, error) from None
 
-    def cost(self, teacher: str, price: Price | None) -> float:
-        """Dollars for all that one model answered here; 0 where the price is not known."""
-        return price.cost(*self.tokens(teacher)) if price else 0.0
-
-    def tokens(self, teacher: str) -> tuple[int, int]:
-        """Read and written by one model, as its provider counts them."""
-        row = self.connection.execute(
-            "SELECT COALESCE(SUM(tokens_in), 0), COALESCE(SUM(tokens_out), 0) FROM calls WHERE teacher = ?", (teacher,)
-        ).fetchone()
-        return int(row[0]), int(row[1])
+    def tokens(self) -> dict[str, tuple[int, int]]:
+        """Model -> tokens read and written in all, as its provider counts them."""
+        rows = self.rows(
+            "SELECT teacher, SUM(tokens_in), SUM(tokens_out) FROM calls WHERE came = 1 "
+            "GROUP BY teacher ORDER BY teacher"
+        )
+        return {teacher: (int(read or 0), int(wrote or 0)) for teacher, read, wrote in rows}
 
     def by_stage(self) -> list[dict[str, Any]]:
         """Calls and tokens of each stage and model."""
-        rows = self.connection.execute(
-            "SELECT stage, teacher, COUNT(*), SUM(sent - 1), SUM(tokens_in), SUM(tokens_out) FROM calls WHERE came = 1 "
-            "GROUP BY stage, teacher ORDER BY MIN(at)"
+        rows = self.rows(
+            "SELECT stage, teacher, COUNT(*), SUM(again > 0), SUM(tokens_in), SUM(tokens_out) "
+            "FROM calls WHERE came = 1 GROUP BY stage, teacher ORDER BY stage, teacher"
         )
-        names = ("stage", "teacher", "answers", "sent_again", "tokens_in", "tokens_out")
+        names = ("stage", "teacher", "answers", "asked_again", "tokens_in", "tokens_out")
         return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def of_order(self, made_for: str) -> dict[str, int]:
+        """Stage -> questions of one order that were answered here."""
+        return dict(
+            self.rows(
+                "SELECT stage, COUNT(*) FROM calls WHERE came = 1 AND again = 0 AND made_for = ? GROUP BY stage",
+                made_for,
+            )
+        )
 
     def served(self) -> dict[str, int]:
         """Provider and model, by their own word -> answers."""
-        rows = self.connection.execute(
-            "SELECT provider, model, COUNT(*) FROM calls WHERE came = 1 GROUP BY provider, model ORDER BY 3 DESC"
+        rows = self.rows(
+            "SELECT provider, model, COUNT(*) FROM calls WHERE came = 1 GROUP BY provider, model ORDER BY 3 DESC, 1, 2"
         )
         return {
             " / ".join(part for part in (provider, model) if part) or "not said": count
@@ -117,9 +137,8 @@ def open_answers(path: Path) -> Iterator[Answers]:
     try:
         connection = sqlite3.connect(path)
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(
-            "PRAGMA synchronous = NORMAL"
-        )  # a killed process loses nothing; a lost machine its last moment
+        # A killed process loses nothing; a machine that loses its current may lose its last moment.
+        connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(TABLE)
         answers = Answers(path, connection)
     except sqlite3.Error as error:
@@ -134,5 +153,5 @@ def broken(path: Path, error: sqlite3.Error) -> RunError:
     return RunError(
         f"The answers of the teacher cannot be kept: {error}.",
         where=str(path),
-        remedy="Is the disk full, or the file another program's? Free some space, or give another --out.",
+        remedy="Is the disk full, or the file damaged or of another version? Free some space, or give another --out.",
     )

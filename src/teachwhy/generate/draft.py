@@ -41,12 +41,21 @@ class Draft:
         change = Change(stage, dict(fields), before, note or {})
         return replace(self, fields={**self.fields, **fields}, trail=(*self.trail, change))
 
-    def children(self, stage: str, entries: Sequence[Mapping[str, Any]]) -> list[Draft]:
-        """A draft for each entry, which share its quota; one without a share is not made."""
-        shares = shared_out(self.quota, len(entries))
+    def children(
+        self,
+        stage: str,
+        entries: Sequence[Mapping[str, Any]],
+        shares: Sequence[int] | None = None,
+        first: int = 1,
+    ) -> list[Draft]:
+        """A draft for each entry, which share its quota; one without a share is not made.
+
+        shares: of the quota, one an entry; None: as even as it goes. first: the number of the first entry.
+        """
+        shares = shared_out(self.quota, len(entries)) if shares is None else shares
         return [
             replace(self, id=f"{self.id}-{number}", quota=share).changed(stage, entry)
-            for number, (entry, share) in enumerate(zip(entries, shares, strict=True), 1)
+            for number, (entry, share) in enumerate(zip(entries, shares, strict=True), first)
             if share
         ]
 

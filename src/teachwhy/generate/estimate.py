@@ -13,7 +13,10 @@ from .teacher import Usage
 
 @dataclass(frozen=True)
 class StageEstimate:
-    """calls: planned. answers: here already. tokens_in, tokens_out: a call, with what it takes to ask again."""
+    """calls: planned. answers: here already. tokens_in, tokens_out: a call, with what it takes to ask again.
+
+    measured: whether the preview came to it; where not, its tokens are not known.
+    """
 
     stage: str
     model: str
@@ -21,6 +24,7 @@ class StageEstimate:
     answers: int
     tokens_in: float
     tokens_out: float
+    measured: bool = True
 
     @property
     def open(self) -> int:
@@ -31,10 +35,15 @@ class StageEstimate:
 
 
 def estimated(
-    plan: Sequence[Planned], used: Mapping[str, Usage], answers: Mapping[str, int], models: Mapping[str, str]
+    plan: Sequence[Planned],
+    used: Mapping[str, Usage],
+    met: Mapping[str, int],
+    answers: Mapping[str, int],
+    models: Mapping[str, str],
 ) -> list[StageEstimate]:
-    """plan: calls of the whole. used: what the preview took, by stage. answers: how many are here, by stage.
+    """plan: calls of the whole, where every draft is asked about. used: what the preview took, by stage.
 
+    met: drafts that came to a stage which asks about some of them alone. answers: how many are here, by stage.
     models: stage -> who is asked.
     """
     found = []
@@ -42,7 +51,9 @@ def estimated(
         usage = used.get(one.stage, Usage())
         if one.calls:
             read, wrote = (tokens / max(1, usage.questions) for tokens in (usage.tokens_in, usage.tokens_out))
-            found.append(StageEstimate(one.stage, models[one.stage], one.calls, answers.get(one.stage, 0), read, wrote))
+            share = usage.questions / met[one.stage] if met.get(one.stage) and usage.questions else 1.0
+            calls, here = round(share * one.calls), answers.get(one.stage, 0)
+            found.append(StageEstimate(one.stage, models[one.stage], calls, here, read, wrote, usage.questions > 0))
     return found
 
 
@@ -55,8 +66,10 @@ def estimate_lines(
         f"{'stage':16} {'calls':>8} {'open':>8} {'read':>12} {'written':>12}",
     ]
     for one in stages:
-        read, written = one.open * one.tokens_in, one.open * one.tokens_out
-        lines.append(f"{one.stage:16} {one.calls:8,} {one.open:8,} {read:12,.0f} {written:12,.0f}")
+        read, written = (f"{one.open * tokens:,.0f}" for tokens in (one.tokens_in, one.tokens_out))
+        if not one.measured:
+            read = written = "not measured"
+        lines.append(f"{one.stage:16} {one.calls:8,} {one.open:8,} {read:>12} {written:>12}")
     lines.append("(tokens, for the open calls, from those that the preview measured)")
     costs = [one.dollars(prices[one.model]) for one in stages]
     unknown = sorted({one.model for one, cost in zip(stages, costs, strict=True) if cost is None})
@@ -67,7 +80,8 @@ def estimate_lines(
             f"no price of {listed(unknown)} in {where}, so no dollars: write one there for a price or a budget"
         )
     else:
+        how = "about" if all(one.measured for one in stages) else "at least"
         lines.append(
-            f"about ${sum(cost or 0 for cost in costs):,.2f} at the prices in {where}; ${spent:,.2f} spent so far"
+            f"{how} ${sum(cost or 0 for cost in costs):,.2f} at the prices in {where}; ${spent:,.2f} spent so far"
         )
     return lines

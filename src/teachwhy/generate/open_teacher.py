@@ -22,44 +22,55 @@ from ..models import (
     load_model,
     read_price,
 )
+from ..text import fingerprint
 from .answers import Answers
 from .marks import LocalTeacher, MarksApart
 from .order import Order
-from .recipe import find_recipe
+from .recipe import Recipe
 from .scripted import NAME as SCRIPTED
 from .scripted import ScriptedTeacher
 from .teacher import Teacher
 
+Say = Callable[[str], None]
+
 
 @dataclass(frozen=True)
 class Opened:
-    """prices: name of a model -> its price. purses: what is spent on each. packages: that took part in asking."""
+    """prices: name of a model -> its price. purses: what is spent on each. others: dollars spent on other models here.
+
+    packages: that took part in asking.
+    """
 
     teacher: Teacher
     judge: Teacher
     prices: dict[str, Price | None]
     purses: dict[str, Purse]
+    others: float = 0.0
     packages: tuple[str, ...] = ()
 
     def spent(self) -> float:
         """Dollars, as far as prices are known."""
-        return sum(purse.spent for purse in self.purses.values())
+        return self.others + sum(purse.spent for purse in self.purses.values())
 
 
 @contextmanager
-def open_teachers(order: Order, answers: Answers, say: Callable[[str], None]) -> Iterator[Opened]:
+def open_teachers(order: Order, recipe: Recipe, answers: Answers, made_for: str, say: Say) -> Iterator[Opened]:
     """Errors: a budget without a price; a model that cannot be found or asked."""
     names = list(dict.fromkeys(full_name(name) for name in (order.teacher, order.judge or order.teacher)))
-    prices = {name: price_of(name, order) for name in names}
-    purses = {name: Purse(prices[name], order.budget, answers.cost(name, prices[name])) for name in names}
+    tokens = answers.tokens()
+    prices = {name: price_of(name, order) for name in [*names, *tokens]}
+    spent = {name: price.cost(*tokens.get(name, (0, 0))) for name, price in prices.items() if price}
+    others = sum(dollars for name, dollars in spent.items() if name not in names)
+    limit = None if order.budget is None else order.budget - others
+    purses = {name: Purse(prices[name], limit, spent.get(name, 0.0)) for name in names}
     for name in names:
         purses[name].beside = next((purses[other] for other in names if other != name), None)
-    teachers = {
-        name: Teacher(name, open_speaker(name, order, purses[name], say), answers, order.asking.provider)
-        for name in names
-    }
+    teachers = {}
+    for name in names:
+        speaker, identity = open_speaker(name, order, recipe, purses[name], say)
+        teachers[name] = Teacher(name, speaker, answers, order.asking.provider, identity, made_for)
     packages = ("inspect-ai",) if any(map(is_api, names)) else ()
-    yield Opened(teachers[names[0]], teachers[names[-1]], prices, purses, packages)
+    yield Opened(teachers[names[0]], teachers[names[-1]], prices, purses, others, packages)
 
 
 def price_of(name: str, order: Order) -> Price | None:
@@ -74,12 +85,14 @@ def price_of(name: str, order: Order) -> Price | None:
     return price
 
 
-def open_speaker(name: str, order: Order, purse: Purse, say: Callable[[str], None]) -> Speaker:
+def open_speaker(name: str, order: Order, recipe: Recipe, purse: Purse, say: Say) -> tuple[Speaker, str]:
+    """Who answers under a name, and what is known of it beside that; nothing of a model behind an API."""
     if name == SCRIPTED:
-        return ScriptedTeacher(purse, find_recipe(order.recipe).wanted())
+        wanted = recipe.wanted()
+        return ScriptedTeacher(purse, wanted), fingerprint([name, wanted])
     if is_api(name):
-        return ApiModel(name, order.asking, purse)
+        return ApiModel(name, order.asking, purse), ""
     source = find_model(name, base_folder=Path(), say=say)
     device = choose_device("auto")
     speaker = LocalSpeaker(load_model(source, device=device, dtype=choose_dtype("auto", device)))
-    return LocalTeacher(speaker, MarksApart(speaker.model.chat, say))
+    return LocalTeacher(speaker, MarksApart(speaker.model.chat, say)), source.fingerprint

@@ -33,17 +33,24 @@ def record_of(draft: Draft, recipe: Recipe) -> dict[str, Any]:
     return {"id": draft.id, **fields}
 
 
+def why_not(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
 @dataclass
 class Ledger:
     """The files of one run, written line by line under temporary names, and put in their place at its end.
 
-    finished: lessons written. fields: those that all of them have. causes: (stage, cause) -> drafts dropped.
+    finished: lessons written. fields: those that all of them have. kept: whether the files take the
+    place of older ones at the end. causes: (stage, cause) -> drafts dropped.
     """
 
     folder: Path
     recipe: Recipe
     streams: dict[str, IO[str]] = field(default_factory=dict)
     finished: int = 0
+    kept: bool = True
     fields: set[str] = field(default_factory=set)
     causes: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -52,8 +59,7 @@ class Ledger:
         try:
             record = record_of(draft, self.recipe)
         except ValidationError as error:
-            first = error.errors()[0]
-            self.drop(draft, "", NOT_A_LESSON, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+            self.drop(draft, "", NOT_A_LESSON, why_not(error))
             return None
         self.write(LESSONS, record)
         self.write(TRAIL, {"id": draft.id, "stages": [change.record() for change in draft.trail]})
@@ -87,8 +93,9 @@ def ledger(folder: Path, recipe: Recipe) -> Iterator[Ledger]:
     try:
         streams = {name: path.open("w", encoding="utf-8") for name, path in names.items()}
         try:
-            yield Ledger(folder, recipe, dict(streams))
-            for name, stream in streams.items():
+            book = Ledger(folder, recipe, dict(streams))
+            yield book
+            for name, stream in streams.items() if book.kept else ():
                 stream.flush()
                 os.fsync(stream.fileno())
                 names[name].replace(folder / name)

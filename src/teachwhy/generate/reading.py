@@ -14,8 +14,9 @@ from ..models import Reply
 HALF = "half a character"
 REFUSED, CUT_OFF, MALFORMED = "refused", "cut off", "not as it was asked for"
 REFUSAL = re.compile(
-    r"^\W*(?:i(?:['’]?m| am) (?:very |really )?(?:sorry|unable|not able)|sorry,|i can(?:no|['’])t\b"
-    r"|i (?:will not|won['’]t)\b|as an ai\b|unfortunately,? i (?:can|am))",
+    r"^\W*(?:i(?:['’]?m| am) (?:very |really |so )?sorry\b|sorry, (?:but )?i\b|as an ai\b"
+    r"|(?:unfortunately,? )?i(?:['’]?m| am)? (?:can(?:no|['’])t|will not|won['’]t|unable to|not able to) "
+    r"(?:\w+ ){0,2}(?:help|assist|comply|fulfil|do (?:that|this)|write (?:that|this|such)|provide|create|continue))",
     re.IGNORECASE,
 )
 LONGEST = 200_000  # characters that are looked at: more than any answer that was asked for can have
@@ -74,6 +75,11 @@ def read_answer(reply: Reply, form: Form) -> Read:
     if any(one != fitting[0] for one in fitting):
         return Read(None, MALFORMED, "several objects that differ")
     value = fitting[0]
+    if reply.cut and not set(form.fields) <= set(value):
+        return Read(None, CUT_OFF)
+    texts = [value.get(name) for name, kind in form.fields.items() if kind == TEXT]
+    if texts and all(isinstance(text, str) and REFUSAL.match(text.strip()[:200]) for text in texts):
+        return Read(None, REFUSED, str(texts[0])[:200])
     try:
         values = {name: read_field(value[name], kind, form) for name, kind in form.fields.items()}
         json.dumps(values, ensure_ascii=False).encode()

@@ -10,13 +10,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..data import Example, read_documents, read_examples, read_pairs
 from ..errors import InputError
-from ..evals import read_items
+from ..evals import Item, read_items
 from ..evals.honeypots import Scenario
 from ..models import PRICES
 from ..policy import Policy, read_policy
-from ..study.folder import locked, sweep, write_json, write_text
+from ..study.folder import locked, write_json, write_text
 from ..text import fingerprint
 from .answers import Answers, open_answers
 from .draft import Draft
@@ -25,9 +27,9 @@ from .flow import flow, planned
 from .health import corpus_health, health_page, health_table, lessons_of
 from .open_teacher import Opened, open_teachers
 from .order import Order
-from .outputs import LESSONS, Ledger, ledger, record_of
+from .outputs import LESSONS, NOT_A_LESSON, Ledger, ledger, record_of, why_not
 from .recipe import Recipe, find_recipe
-from .stages import Work
+from .stages import AskingSome, Work
 from .starts import given_examples, given_scenarios, starts_of
 from .study_of import examined, write_study
 from .teacher import NEVER_CAME, Stopped
@@ -52,6 +54,18 @@ class Prepared:
     policy: Policy
     examples: Sequence[Example]
     scenarios: Sequence[Scenario] = ()
+    items: Sequence[Item] = ()
+
+    @property
+    def policy_fingerprint(self) -> str:
+        return fingerprint([one.record() for one in self.policy.principles])
+
+    @property
+    def made_for(self) -> str:
+        """Of what answers are asked for: not of how many lessons, since more of them find the first ones bought."""
+        order = self.order
+        asked = [order.teacher, order.judge, order.asking.provider, order.seed]
+        return fingerprint([self.recipe.fingerprint, self.policy_fingerprint, *asked])
 
     def starts(self, count: int | None) -> list[Draft]:
         return starts_of(self.recipe, self.policy, self.examples, count, self.scenarios)
@@ -59,15 +73,17 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Generation:
-    """What came of a run. stopped: why it ended before all was made; None where it did not."""
+    """What came of a run. health: in words; None where no lesson was finished."""
 
     manifest: dict[str, Any]
     folder: Path
-    health: str
+    health: str | None
 
     @property
     def stopped(self) -> str | None:
-        return self.manifest["stopped"]
+        """Why it ended before all was made; None where it did not."""
+        told: str | None = self.manifest["stopped"]
+        return told
 
     def lines(self) -> list[str]:
         """What was made, what was lost on the way and why, in words."""
@@ -83,8 +99,9 @@ class Generation:
             lines.append("the same command asks again for what never came")
         if told["judge"] == told["teacher"]:
             lines.append("the teacher judged its own work; --judge names another")
-        lines += [self.health, f"health: {self.folder / HEALTH_PAGE}"]
-        return [*lines, f"next: teachwhy run {self.folder}"] if told["finished"] else lines
+        if self.health is None:
+            return [*lines, "no lesson was finished, so there is nothing to look at"]
+        return [*lines, self.health, f"health: {self.folder / HEALTH_PAGE}", f"next: teachwhy run {self.folder}"]
 
 
 @dataclass(frozen=True)
@@ -107,7 +124,10 @@ def prepare_order(order: Order) -> Prepared:
         raise InputError("At least one lesson must be wanted.", where="--count", remedy="Give a number above 0.")
     examples, scenarios = given_examples(recipe, order.sources, policy), given_scenarios(recipe, order.sources)
     examined([*map(str, order.items)], scenarios)  # whether anything is left to examine is told before it is paid for
-    return Prepared(order, recipe, policy, examples, scenarios)
+    if order.prices and not order.prices.exists():
+        raise InputError("This file of prices is not there.", where=str(order.prices), remedy="Check the path.")
+    items = read_items(order.items) if order.items else []
+    return Prepared(order, recipe, policy, examples, scenarios, items)
 
 
 @contextmanager
@@ -115,7 +135,9 @@ def at_work(prepared: Prepared, say: Say) -> Iterator[tuple[Opened, Answers]]:
     """The folder locked, its answers open, and the teachers ready to be asked."""
     order = prepared.order
     with locked(order.out, say), open_answers(order.out / ANSWERS) as answers:
-        sweep(order.out)
+        for left in order.out.glob(".*.tmp"):  # by a run that was killed; a folder of that name is somebody's own
+            if left.is_file():
+                left.unlink()
         if not order.prices_file.exists():
             write_text(order.prices_file, PRICES)
         if answers.in_flight:
@@ -123,7 +145,7 @@ def at_work(prepared: Prepared, say: Say) -> Iterator[tuple[Opened, Answers]]:
                 f"{answers.in_flight} calls were under way when the last run ended; they are sent again, and may "
                 "have been paid for once already"
             )
-        with open_teachers(order, answers, say) as opened:
+        with open_teachers(order, prepared.recipe, answers, prepared.made_for, say) as opened:
             yield opened, answers
 
 
@@ -143,18 +165,22 @@ def preview(order: Order, lessons: int, say: Say, tell: Tell = lambda done, tota
             lambda draft, stage, cause, detail: dropped.append((draft.id, stage, cause, detail)),
             order.seed,
         )
+        for teacher in (opened.teacher, opened.judge):
+            teacher.tell = lambda stage: tell(len(found), lessons, stage)
         stopped = None
         try:
             for draft in flow(prepared.recipe, few, work):
-                found.append((record_of(draft, prepared.recipe), draft))
-                tell(len(found), lessons, "")
+                try:
+                    found.append((record_of(draft, prepared.recipe), draft))
+                except ValidationError as error:
+                    dropped.append((draft.id, "the end", NOT_A_LESSON, why_not(error)))
         except Stopped as stop:
             stopped = str(stop)
-        told = priced(prepared, whole, opened, answers)
+        told = priced(prepared, whole, work, opened, answers)
     return Preview(found, dropped, told, stopped)
 
 
-def priced(prepared: Prepared, whole: Sequence[Draft], opened: Opened, answers: Answers) -> list[str]:
+def priced(prepared: Prepared, whole: Sequence[Draft], work: Work, opened: Opened, answers: Answers) -> list[str]:
     """What the whole would take, in words, from what was measured so far in this run."""
     plan, lessons = planned(prepared.recipe, whole)
     models = {
@@ -162,8 +188,9 @@ def priced(prepared: Prepared, whole: Sequence[Draft], opened: Opened, answers: 
         for stage in prepared.recipe.stages
     }
     used = opened.teacher.used | opened.judge.used
-    here = Counter({row["stage"]: row["answers"] for row in answers.by_stage()})
-    stages = estimated(plan, used, here, models)
+    some = {stage.name for stage in prepared.recipe.stages if isinstance(stage, AskingSome)}
+    met = {stage: came for stage, (came, _) in work.counts.items() if stage in some}
+    stages = estimated(plan, used, met, answers.of_order(prepared.made_for), models)
     return estimate_lines(stages, opened.prices, lessons, str(prepared.order.prices_file), opened.spent())
 
 
@@ -176,30 +203,33 @@ def write_lessons(order: Order, say: Say, tell: Tell = lambda done, total, stage
     starts = prepared.starts(order.count)
     wanted = sum(draft.quota for draft in starts)
     stopped = None
-    with at_work(prepared, say) as (opened, answers), ledger(order.out, prepared.recipe) as book:
-        work = Work(prepared.policy, opened.teacher, opened.judge, book.drop, order.seed)
-        for teacher in (opened.teacher, opened.judge):
-            teacher.tell = lambda stage: tell(book.finished, wanted, stage)
-        try:
-            for draft in flow(prepared.recipe, starts, work):
-                book.finish(draft)
-        except Stopped as stop:
-            stopped = str(stop)
-        tell(book.finished, wanted, "")
+    with at_work(prepared, say) as (opened, answers):
+        with ledger(order.out, prepared.recipe) as book:
+            work = Work(prepared.policy, opened.teacher, opened.judge, book.drop, order.seed)
+            for teacher in (opened.teacher, opened.judge):
+                teacher.tell = lambda stage: tell(book.finished, wanted, stage)
+            try:
+                for draft in flow(prepared.recipe, starts, work):
+                    book.finish(draft)
+            except Stopped as stop:
+                stopped = str(stop)
+                book.kept = book.finished > 0
+            tell(book.finished, wanted, "")
         manifest = manifest_of(prepared, wanted, book, work, opened, answers, stopped)
-    write_json(order.out / MANIFEST, manifest)
-    if not book.finished:
-        return Generation(manifest, order.out, "no lesson was finished, so there is nothing to look at")
-    write_study(order, prepared.recipe, book.fields, say)
-    return Generation(manifest, order.out, look_at(prepared))
+        write_json(order.out / MANIFEST, manifest)
+        if book.finished:
+            write_study(order, prepared.recipe, book.fields, say)
+            return Generation(manifest, order.out, look_at(prepared))
+        for name in (HEALTH, HEALTH_PAGE):
+            (order.out / name).unlink(missing_ok=True)
+        return Generation(manifest, order.out, None)
 
 
 def look_at(prepared: Prepared) -> str:
     """Corpus health of the finished lessons, as numbers and as a page; the numbers in words."""
     order = prepared.order
     records = READERS[prepared.recipe.output]([order.out / LESSONS])
-    items = read_items(order.items) if order.items else []
-    health = corpus_health(list(lessons_of(records)), prepared.policy, items)
+    health = corpus_health(list(lessons_of(records)), prepared.policy, prepared.items)
     write_json(order.out / HEALTH, health)
     write_text(order.out / HEALTH_PAGE, health_page(health))
     return health_table(health)
@@ -215,7 +245,7 @@ def manifest_of(
         "recipe": recipe.name,
         "recipe_fingerprint": recipe.fingerprint,
         "left_out": list(order.without),
-        "policy_fingerprint": fingerprint([one.record() for one in prepared.policy.principles]),
+        "policy_fingerprint": prepared.policy_fingerprint,
         "scenarios": {one.family: fingerprint(one.model_dump(mode="json")) for one in prepared.scenarios},
         "teacher": opened.teacher.name,
         "judge": opened.judge.name,
@@ -236,7 +266,7 @@ def manifest_of(
         ],
         "answers": answers.by_stage(),
         "served_by": answers.served(),
-        "in_flight_at_a_kill": answers.in_flight,
+        "in_flight_at_kills": answers.ever_in_flight,
         "dollars": round(opened.spent(), 4) if all(opened.prices.values()) else None,
         "stages_as_they_were": recipe.model_dump(mode="json")["stages"],
     }

@@ -40,7 +40,11 @@ class Taught:
 
 def write_study(order: Order, recipe: Recipe, fields: set[str], say: Any) -> None:
     """The study file, unless somebody has changed the one that is there. fields: those that every lesson has."""
-    path, body = order.out / STUDY, as_yaml(study_settings(order, recipe, fields))
+    path = order.out / STUDY
+    if recipe.output == "documents" and not fields & set(VERSIONS):
+        say("no version is in all documents, so no study was written")
+        return
+    body = as_yaml(study_settings(order, recipe, fields))
     if path.exists() and edited(read_text(path)):
         say(f"{path} was changed since it was written, so it is left as it is")
         return

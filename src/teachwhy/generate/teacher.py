@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ..errors import listed
 from ..models import Reply, Sampling, Speaker
-from ..models.api import GIVEN_UP, OVER_BUDGET
+from ..models.api import FILTERED, GIVEN_UP, OVER_BUDGET, TOO_LONG
 from ..text import fingerprint
 from .answers import Answers
 from .reading import Fits, Form, Read, read_answer, read_whole
@@ -15,6 +16,7 @@ from .reading import Fits, Form, Read, read_answer, read_whole
 TRIES = 3  # answers to one question
 ROUNDS = 8  # sendings: what never came costs nothing, and a lesson given up for it would be missing by chance
 AGAIN_TEMPERATURE = 0.7  # the likeliest words, asked for again, would only come again
+FOR_GOOD = (FILTERED, TOO_LONG)  # would only come again
 UNFIT, NEVER_CAME = "does not serve", "never came"
 Messages = tuple[Mapping[str, str], ...]
 
@@ -61,14 +63,18 @@ class Stopped(Exception):
 class Teacher:
     """A model that is asked, with its answers so far.
 
-    name: as it was given. pinned: the provider that must serve it, part of every key. troubles: how often each failure
-    was met, by stage and cause; used: what each stage took; tell: is told of every answer that comes.
+    name: as it was given. identity: of what answers under that name, where more is known of it than the name, such as
+    its weights. made_for: of the order that answers are asked for. pinned: the provider that must serve it, part of
+    every key. troubles: how often each failure was met, by stage and cause; used: what each stage took; tell: is told
+    of every answer that comes.
     """
 
     name: str
     speaker: Speaker
     answers: Answers
     pinned: str = ""
+    identity: str = ""
+    made_for: str = ""
     troubles: Counter[tuple[str, str]] = field(default_factory=Counter)
     used: dict[str, Usage] = field(default_factory=dict)
     tell: Callable[[str], None] = lambda stage: None
@@ -84,7 +90,7 @@ class Teacher:
         samples = dict.fromkeys(range(len(questions)), 0)
         for _ in range(ROUNDS):
             places = [
-                place for place in samples if place not in found or (found[place].cause and samples[place] < TRIES)
+                place for place in samples if place not in found or self.worth_asking(found[place], samples[place])
             ]
             if not places:
                 break
@@ -95,7 +101,15 @@ class Teacher:
                 usage.tokens_in += reply.tokens_in
                 usage.tokens_out += reply.tokens_out
                 samples[place] += reply.came  # what never came is asked for again under the same key
+        causes = {read.cause or "" for read in found.values()}
+        if found and all(cause.startswith(NEVER_CAME) for cause in causes):
+            raise Stopped(f"nothing came of {len(found)} questions: {listed(sorted(causes))}")
         return [found[place] for place in range(len(questions))]
+
+    @staticmethod
+    def worth_asking(read: Read, answers: int) -> bool:
+        """Whether a question is asked anew. answers: that came of it so far."""
+        return bool(read.cause) and read.cause not in FOR_GOOD and answers < TRIES
 
     def tried(
         self, questions: Sequence[Question], places: Sequence[int], samples: Mapping[int, int], manner: Manner
@@ -135,23 +149,30 @@ class Teacher:
             for prompt, question, sample in zip(prompts, questions, samples, strict=True)
         ]
         known = {key: reply for key in dict.fromkeys(keys) if (reply := self.answers.known(key))}
-        self.answers.found += len(known)
-        open_places = list({key: place for place, key in reversed(list(enumerate(keys))) if key not in known}.values())[
-            ::-1
-        ]
-        known |= self.put([(keys[place], prompts[place], questions[place]) for place in open_places], manner)
+        first: dict[str, int] = {}
+        for place, key in enumerate(keys):
+            if key not in known:
+                first.setdefault(key, place)
+        asked = [(key, prompts[place], questions[place]) for key, place in first.items()]
+        known |= self.put(asked, [samples[place] for place in first.values()], manner)
         return [known[key] for key in keys]
 
-    def put(self, asked: Sequence[tuple[str, str, Question]], manner: Manner) -> dict[str, Reply]:
+    def put(self, asked: Sequence[tuple[str, str, Question]], again: Sequence[int], manner: Manner) -> dict[str, Reply]:
         """Ask what is not known yet, and write down each call as it goes out and comes back. Errors: `Stopped`."""
 
         def on_ask(place: int) -> None:
             key, _, question = asked[place]
-            self.answers.send(key, manner.stage, question.draft, self.name, question.sample)
+            self.answers.send(
+                key,
+                stage=manner.stage,
+                draft=question.draft,
+                teacher=self.name,
+                made_for=self.made_for,
+                again=again[place],
+            )
 
         def on_reply(place: int, reply: Reply) -> None:
             self.answers.receive(asked[place][0], in_whole_characters(reply))
-            self.answers.asked += 1
             self.tell(manner.stage)
 
         seeds = tuple(int(key[:7], 16) for key, _, _ in asked)
@@ -170,7 +191,15 @@ class Teacher:
 
     def key(self, prompt: str, manner: Manner, sample: int, again: int) -> str:
         """Of all that an answer depends on. again: how often an answer of no use came before."""
-        told = [self.name, self.pinned, prompt, manner.max_new_tokens, manner.temperature, sample, again]
+        told = [
+            self.identity or self.name,
+            self.pinned,
+            prompt,
+            manner.max_new_tokens,
+            manner.temperature,
+            sample,
+            again,
+        ]
         return fingerprint(told)
 
 

@@ -116,9 +116,9 @@ class ApiModel:
                     reply = await asyncio.create_task(ask(model, prompts[place]), context=Context())
                     reply = replace(reply, provider=reply.provider or service_name(self.name))
                     await queue.settle(place, reply)
-                    if queue.fatal is None:
-                        found[place] = reply
-                        on_reply(place, reply)
+                    # Also what comes after a fatal reply to another call: it was paid for.
+                    found[place] = reply
+                    on_reply(place, reply)
 
             await asyncio.gather(*(ask_on() for _ in range(self.asking.connections)))
         if queue.fatal:

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Union
 
 from pydantic import Field
 
-from .stage import CHUNK, OF_A_PRINCIPLE, OF_THE_POLICY, STAGES, Asking, Drop, Stage, Work, chunks, stage_kind
+from .stage import (
+    CHUNK,
+    OF_A_PRINCIPLE,
+    OF_THE_POLICY,
+    STAGES,
+    Asking,
+    AskingSome,
+    Drop,
+    Stage,
+    Work,
+    chunks,
+    stage_kind,
+)
 
 # A kind is one file here, and no other names it.
 for module in pkgutil.iter_modules(__path__):
@@ -26,6 +38,7 @@ __all__ = [
     "STAGES",
     "AnyStage",
     "Asking",
+    "AskingSome",
     "Drop",
     "Stage",
     "Work",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
@@ -10,7 +11,7 @@ from pydantic import Field
 from ..draft import Draft, shared_out
 from ..reading import LIST, Form
 from ..teacher import Question
-from .stage import Asking, Work, asked_together, stage_kind
+from .stage import Asking, Work, chunks, stage_kind
 
 REST: Literal["rest"] = "rest"
 
@@ -46,23 +47,24 @@ class Spread(Asking):
     def form(self) -> Form:
         return Form({"all": LIST}, tuple(self.gives), self.per_call if self.count == REST else int(self.count))
 
-    def questions(self, draft: Draft, work: Work) -> list[Question]:
-        """One question a call; from the second on it says which part of the list it is, and differs from the others.
+    def question(self, draft: Draft, number: int, work: Work) -> Question:
+        """The question for one part of a draft's list; parts are told apart by their number.
 
         What is asked does not hang on how many lessons are wanted, so that more of them find the first ones bought.
         """
-        found = []
-        for number in range(self.calls(draft.quota)):
-            part = f"This is part {number + 1} of a longer list; let it share nothing with the other parts."
-            messages = self.messages(draft, work.policy, self.form(), part if self.count == REST else "")
-            found.append(Question(draft.id, messages, self.form(), sample=number))
-        return found
+        part = f"This is part {number + 1} of a longer list; let it share nothing with the other parts."
+        messages = self.messages(draft, work.policy, self.form(), part if self.count == REST else "")
+        return Question(draft.id, messages, self.form(), sample=number)
 
     def through(self, drafts: Sequence[Draft], work: Work) -> Iterable[Draft]:
-        owners = [draft for draft in drafts for _ in range(self.calls(draft.quota))]
-        reads = self.ask([question for draft in drafts for question in self.questions(draft, work)], work)
-        entries: dict[str, list[dict[str, str]]] = {draft.id: [] for draft in drafts}
-        for draft, read in asked_together(owners, reads, self.name, work.drop):
-            entries[draft.id] += read.values["all"] if read.values else []
-        for draft in drafts:
-            yield from draft.children(self.name, entries[draft.id][: self.parts(draft.quota)])
+        """A child keeps its number in the whole list, whatever became of other parts of it."""
+        for owners in chunks((draft, number) for draft in drafts for number in range(self.calls(draft.quota))):
+            reads = self.ask([self.question(draft, number, work) for draft, number in owners], work)
+            for (draft, number), read in zip(owners, reads, strict=True):
+                shares = shared_out(draft.quota, self.parts(draft.quota))
+                start = number * self.form().count
+                mine = shares[start : start + self.form().count]
+                if read.values is None:
+                    work.drop(replace(draft, quota=sum(mine)), self.name, read.cause or "", read.detail)
+                else:
+                    yield from draft.children(self.name, read.values["all"][: len(mine)], mine, start + 1)
