@@ -398,3 +398,20 @@ def test_the_providers_that_are_known_are_those_of_inspect():
 
     known = Path(providers.__file__).read_text(encoding="utf-8")
     assert all(f'name="{provider}"' in known for provider in PROVIDERS)
+
+
+def test_answers_that_come_beside_a_fatal_one_are_told_since_they_were_paid_for(monkeypatch):
+    def fault(messages) -> str:
+        return "404" if messages[-1]["content"] == "2" else "slow" if messages[-1]["content"] == "1" else ""
+
+    with chat_server.serving(lambda messages: "yes", always=fault) as server:
+        monkeypatch.setenv("LOCAL_BASE_URL", server.base_url)
+        monkeypatch.setenv("LOCAL_API_KEY", "none")
+        model = ApiModel("inspect:openai-api/local/scripted", Asking(connections=2, retries=0, seconds=30))
+        prompts = [model.chat.prompt([{"role": "user", "content": str(number)}]) for number in (1, 2)]
+        told: dict[int, str] = {}
+        with pytest.raises(ModelError):
+            model.replies(
+                prompts, max_new_tokens=8, sampling=None, on_reply=lambda place, reply: told.update({place: reply.text})
+            )
+    assert told[0] == "yes"

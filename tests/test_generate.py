@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from teachwhy.errors import InputError
+from teachwhy.errors import InputError, RunError
 from teachwhy.generate import Order, find_recipe, preview, recipe_names, write_lessons
 from teachwhy.generate.draft import Draft, shared_out
 from teachwhy.generate.filling import fenced, fill
@@ -276,3 +276,89 @@ def test_what_is_put_into_a_prompt_is_not_filled_again_and_cannot_close_its_fenc
 def test_an_answer_is_read_into_fields_or_says_why_not(text, form, values, cause):
     read = read_answer(Reply(text), form)
     assert (read.values, read.cause) == (values, cause)
+
+
+def dead_after(monkeypatch, answers: int, cause: str = "connection lost") -> None:
+    """The scripted teacher answers so often, and then never again."""
+    left = [answers]
+
+    class Dying(ScriptedTeacher):
+        def reply(self, messages, seed):
+            left[0] -= 1
+            return super().reply(messages, seed) if left[0] >= 0 else Reply("", cause=cause, came=False)
+
+    monkeypatch.setattr("teachwhy.generate.open_teacher.ScriptedTeacher", Dying)
+
+
+def test_a_teacher_that_no_longer_answers_stops_the_run_and_costs_no_lesson_that_is_there(policy, monkeypatch):
+    done = write_lessons(order(policy, count=6), quietly)
+    there = (done.folder / "lessons.jsonl").read_bytes()
+    policy.write_text(POLICY.replace("Private lives", "Other people's lives").replace("kept to", "held to"))
+    dead_after(monkeypatch, 0)
+    stopped = write_lessons(order(policy, count=6), quietly)
+    assert "connection lost" in stopped.stopped
+    assert (done.folder / "lessons.jsonl").read_bytes() == there
+
+
+def test_a_part_of_a_list_that_never_came_renumbers_nothing_behind_it(policy, monkeypatch):
+    whole = write_lessons(order(policy, count=180, out=policy.parent / "whole"), quietly)
+
+    class Losing(ScriptedTeacher):
+        def reply(self, messages, seed):
+            lost = "This is part 2 of" in messages[-1]["content"] and "Before something" in messages[-1]["content"]
+            return Reply("", cause="time-out", came=False) if lost else super().reply(messages, seed)
+
+    monkeypatch.setattr("teachwhy.generate.open_teacher.ScriptedTeacher", Losing)
+    part = write_lessons(order(policy, count=180), quietly)
+    every = {lesson["id"]: lesson for lesson in lines(whole.folder / "lessons.jsonl")}
+    found = lines(part.folder / "lessons.jsonl")
+    lost = sum(one["lessons"] for one in lines(part.folder / "dropped.jsonl"))
+    assert 0 < lost < 90
+    assert len(found) + lost == 180
+    assert all(every[lesson["id"]] == lesson for lesson in found)
+    monkeypatch.setattr("teachwhy.generate.open_teacher.ScriptedTeacher", ScriptedTeacher)
+    mended = write_lessons(order(policy, count=180), quietly)
+    assert (mended.folder / "lessons.jsonl").read_bytes() == (whole.folder / "lessons.jsonl").read_bytes()
+
+
+def test_answers_for_another_policy_are_not_taken_for_this_ones_in_an_estimate(policy, tmp_path):
+    write_lessons(order(policy, count=20), quietly)
+    other = tmp_path / "other.md"
+    other.write_text(POLICY.replace("privacy", "secrets").replace("kept to", "held to").replace("destroyed", "lost"))
+    told = preview(order(other, out=tmp_path / "out", count=200), 4, quietly).estimate
+    calls, still = next(line.split()[1:3] for line in told if line.startswith("gate"))
+    assert int(calls) - int(still) == 4
+
+
+def test_a_stage_that_asks_about_some_drafts_is_estimated_by_the_share_it_asked_about(policy):
+    told = preview(order(policy, recipe="questions", count=40), 8, quietly).estimate
+    calls = {line.split()[0]: line.split()[1] for line in told if len(line.split()) == 5}
+    done = write_lessons(order(policy, recipe="questions", count=40), quietly)
+    taken = {one["stage"]: one["answers"] for one in done.manifest["answers"]}
+    assert int(calls["by_name"]) == taken["by_name"] == 20
+
+
+def test_what_is_wrong_with_an_order_is_said_before_anything_is_asked(policy, tmp_path, counted):
+    for wrong in ({"items": [tmp_path / "none.jsonl"]}, {"prices": tmp_path / "none.yaml"}):
+        with pytest.raises(InputError, match=r"not there|does not exist"):
+            write_lessons(order(policy, count=4, **wrong), quietly)
+    assert counted == []
+
+
+def test_a_damaged_file_of_answers_is_named(policy, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/answers.sqlite").write_text("no database " * 100)
+    with pytest.raises(RunError, match=r"answers of the teacher cannot be kept"):
+        write_lessons(order(policy, count=4), quietly)
+
+
+def test_a_budget_counts_what_other_models_cost_in_the_same_folder(policy, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "prices.yaml").write_text("scripted: {input: 1000, output: 2000}\nanother: {input: 1000, output: 2000}\n")
+    write_lessons(order(policy, count=10), quietly)
+    monkeypatch.setattr("teachwhy.generate.open_teacher.SCRIPTED", "another")
+    first = write_lessons(order(policy, count=10, teacher="another"), quietly).manifest["dollars"]
+    done = write_lessons(order(policy, count=20, teacher="another", budget=first + 1.0), quietly)
+    assert "budget" in done.stopped
+    assert done.manifest["dollars"] <= first + 1.0
