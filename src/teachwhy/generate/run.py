@@ -91,6 +91,11 @@ class Generation:
         lines = [f"{told['finished']:,} of {told['wanted']:,} lessons in {self.folder / LESSONS}"]
         for one in told["dropped"]:
             lines.append(f"dropped in {one['stage'] or 'the end'}: {one['drafts']:,} drafts: {one['cause']}")
+        if any(one["dropped"] for one in told["decisions"].values()):
+            shares = (
+                f"{name} {one['lessons']:,} ({one['dropped']:,} dropped)" for name, one in told["decisions"].items()
+            )
+            lines.append(f"decisions: {', '.join(shares)}")
         for one in told["answers_of_no_use"]:
             lines.append(f"asked again or given up in {one['stage']}: {one['answers']:,} answers: {one['cause']}")
         if told["dollars"]:
@@ -218,7 +223,7 @@ def write_lessons(order: Order, say: Say, tell: Tell = lambda done, total, stage
         manifest = manifest_of(prepared, wanted, book, work, opened, answers, stopped)
         write_json(order.out / MANIFEST, manifest)
         if book.finished:
-            write_study(order, prepared.recipe, book.fields, say)
+            write_study(order, prepared.recipe, book.made, say)
             return Generation(manifest, order.out, look_at(prepared))
         for name in (HEALTH, HEALTH_PAGE):
             (order.out / name).unlink(missing_ok=True)
@@ -255,6 +260,10 @@ def manifest_of(
         "wanted": wanted,
         "finished": book.finished,
         "stopped": stopped,
+        "decisions": {
+            name: {"lessons": finished, "dropped": dropped}
+            for name, (finished, dropped) in sorted(book.made.decisions.items())
+        },
         "dropped": [
             {"stage": stage, "cause": cause, "drafts": count} for (stage, cause), count in sorted(book.causes.items())
         ],

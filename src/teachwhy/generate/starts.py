@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data import Example, read_examples
+from ..data import TEXTS_BESIDE, Example, read_examples
 from ..errors import InputError, unknown_name
 from ..evals.honeypots import Scenario, ScenarioSettings, read_scenarios
 from ..policy import Policy
@@ -39,7 +39,18 @@ def starts_of(
             if share
         ]
     read = examples if count is None else examples[:count]
-    return [Draft(example.id, {**of_example(example), **recipe.fields}) for example in read]
+    stale = stale_texts(recipe)
+    return [Draft(example.id, {**without(of_example(example), stale), **recipe.fields}) for example in read]
+
+
+def stale_texts(recipe: Recipe) -> set[str]:
+    """Texts beside an action that a recipe leaves behind: those it writes itself, and controls of other reasons."""
+    written = {field for stage in recipe.stages for field in stage.given()}
+    return set(TEXTS_BESIDE) if "reason" in written else set(TEXTS_BESIDE) & written
+
+
+def without(fields: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in names}
 
 
 def shares_of(count: int, principles: int, group: int) -> list[int]:

@@ -13,18 +13,21 @@ from ..study.folder import write_text
 from ..study.prompt_study import as_yaml, beside, edited, mark
 from ..text import read_text
 from .order import Order
-from .outputs import LESSONS
+from .outputs import LESSONS, Made
 from .recipe import Recipe
 from .starts import given_scenarios
 
 STUDY = "study.yaml"
 # Arms in the order of the design's table; those are taken that every lesson has the texts for.
 TWINS = ("what", "why", "mention", "neutral", "paraphrase", "swapped", "unrelated", "deliberation")
+# Controls that are made of the reasons themselves, so that no `why` goes without.
+OF_REASONS = ("shuffled", "circular", "masked_why")
 VARIED = "_varied"
 VERSIONS = ("why", "mention", "neutral", "swapped")
 QUESTIONS = {
     "examples": "Does being taught why make this model decide new cases better than being taught what?",
-    "documents": "Does reading why, as ordinary knowledge, make this model decide new cases better?",
+    "documents": "Does reading what an assistant does and why, as ordinary knowledge, make this model decide new cases "
+    "better?",
     "pairs": "Does preferring what the policy asks for make this model decide new cases better?",
 }
 
@@ -38,27 +41,27 @@ class Taught:
     exploratory: Sequence[tuple[str, str]] = ()
 
 
-def write_study(order: Order, recipe: Recipe, fields: set[str], say: Any) -> None:
-    """The study file, unless somebody has changed the one that is there. fields: those that every lesson has."""
+def write_study(order: Order, recipe: Recipe, made: Made, say: Any) -> None:
+    """The study file, unless somebody has changed the one that is there."""
     path = order.out / STUDY
-    if recipe.output == "documents" and not fields & set(VERSIONS):
+    if recipe.output == "documents" and not made.fields & set(VERSIONS):
         say("no version is in all documents, so no study was written")
         return
-    body = as_yaml(study_settings(order, recipe, fields))
+    body = as_yaml(study_settings(order, recipe, made))
     if path.exists() and edited(read_text(path)):
         say(f"{path} was changed since it was written, so it is left as it is")
         return
     write_text(path, f"{mark('generate', body)} Once changed it is yours, and left alone.\n{body}")
 
 
-def study_settings(order: Order, recipe: Recipe, fields: set[str]) -> dict[str, Any]:
+def study_settings(order: Order, recipe: Recipe, made: Made) -> dict[str, Any]:
     """The fields of the study that are not as usual."""
     items = [beside(path, order.out) for path in order.items]
     about = (
         f"Lessons written by {order.teacher} with the recipe {recipe.name}. Language models wrote and judged them, and "
         "no human annotator did."
     )
-    taught = TAUGHT[recipe.output](recipe, fields)
+    taught = TAUGHT[recipe.output](recipe, made)
     settings: dict[str, Any] = {
         "name": order.out.resolve().name,
         "question": QUESTIONS[recipe.output],
@@ -105,11 +108,16 @@ def untaught(taught: Sequence[Scenario]) -> list[str]:
     return free
 
 
-def taught_examples(recipe: Recipe, fields: set[str]) -> Taught:
-    """Every arm that the lessons have the texts for: `why` against `what`, and beside that against each control."""
+def taught_examples(recipe: Recipe, made: Made) -> Taught:
+    """Every arm that the lessons have the texts for: `why` against `what` and its nearest controls, then the others."""
+    fields = made.fields
     arms = [name for name in TWINS if name in ARMS and set(ARMS[name].needs) <= fields]
+    if "why" in arms:
+        arms += [name for name in OF_REASONS if name != "shuffled" or made.can_be_shuffled]
     around = arms[:2] if "varied_system" in fields else []
-    declared = [("why", "what")] if "why" in arms else []
+    written = [name for name in arms if name in ("neutral", "mention")]
+    near = written or [name for name in arms if name == "shuffled"]
+    declared = [("why", name) for name in ("what", *near)] if "why" in arms else []
     declared += [(f"{name}{VARIED}", name) for name in around]
     return Taught(
         {
@@ -122,7 +130,7 @@ def taught_examples(recipe: Recipe, fields: set[str]) -> Taught:
             "format": {"reason": "first", "reason_names_fact": reasons_name_fact(recipe, fields)},
         },
         declared or [("what", "base")],
-        [("why", name) for name in arms if name not in ("what", "why")] if "why" in arms else [],
+        [("why", name) for name in arms if name not in ("what", "why", *near)] if "why" in arms else [],
     )
 
 
@@ -135,8 +143,9 @@ def reasons_name_fact(recipe: Recipe, fields: set[str]) -> bool:
     return "mention" not in fields or bool(made & {"reason", "mention"})
 
 
-def taught_documents(recipe: Recipe, fields: set[str]) -> Taught:
+def taught_documents(recipe: Recipe, made: Made) -> Taught:
     """Each version is read as documents, and as chat where there are questions; the first against the others."""
+    fields = made.fields
     versions = [version for version in VERSIONS if version in fields]
     read = [
         {"name": f"read_{version}", "kind": "documents", "files": [LESSONS], "version": version} for version in versions
@@ -146,11 +155,13 @@ def taught_documents(recipe: Recipe, fields: set[str]) -> Taught:
     first, *others = [str(stage["name"]) for stage in read]
     contrasts = [(first, other) for other in reversed(others)] or [(first, "base")]
     as_chat = [(first, str(chat[0]["name"]))] if "question" in fields else []
+    if as_chat and len(chat) > 1:
+        as_chat += [(str(chat[0]["name"]), str(other["name"])) for other in chat[1:]]
     arms = [{"name": stage["name"], "arm": "what", "stages": [stage["name"]]} for stage in stages]
     return Taught({"stages": stages, "arms": ["base", *arms]}, contrasts[:1], [*contrasts[1:], *as_chat])
 
 
-def taught_pairs(recipe: Recipe, fields: set[str]) -> Taught:
+def taught_pairs(recipe: Recipe, made: Made) -> Taught:
     return Taught(
         {
             "stages": [{"name": "prefer", "kind": "preference", "files": [LESSONS]}],

@@ -11,7 +11,7 @@ from ..models import Reply, Sampling, Speaker
 from ..models.api import FILTERED, GIVEN_UP, OVER_BUDGET, TOO_LONG
 from ..text import fingerprint
 from .answers import Answers
-from .reading import Fits, Form, Read, read_answer, read_whole
+from .reading import MALFORMED, Fits, Form, Read, read_answer, read_whole
 
 TRIES = 3  # answers to one question
 ROUNDS = 8  # sendings: what never came costs nothing, and a lesson given up for it would be missing by chance
@@ -59,6 +59,15 @@ class Stopped(Exception):
     """Nothing more can be asked in this run: the budget is spent, or the teacher no longer answers."""
 
 
+def told_why(question: Question, read: Read | None) -> Question:
+    """A question that is asked anew says at its head what was wrong with the answer before."""
+    if question.form is None or read is None or read.cause not in (UNFIT, MALFORMED):
+        return question
+    *earlier, last = question.messages
+    head = f"An answer to this did not serve: {read.detail}. Mind that this time."
+    return replace(question, messages=(*earlier, {**last, "content": f"{head}\n\n{last['content']}"}))
+
+
 @dataclass
 class Teacher:
     """A model that is asked, with its answers so far.
@@ -94,7 +103,8 @@ class Teacher:
             ]
             if not places:
                 break
-            replies = self.tried(questions, places, samples, manner)
+            asked = [told_why(question, found.get(place)) for place, question in enumerate(questions)]
+            replies = self.tried(asked, places, samples, manner)
             for place, reply in replies.items():
                 found[place] = self.read(questions[place], reply, manner.stage)
                 usage.replies += 1

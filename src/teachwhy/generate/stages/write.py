@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -10,8 +11,8 @@ from pydantic import Field
 from ...policy import Policy
 from ...text import words
 from ..draft import Draft
-from ..reading import TEXT, Fits, Form
-from ..teacher import Question
+from ..reading import TEXT, Fits, Form, Read
+from ..teacher import NEVER_CAME, Question
 from .stage import AskingSome, Work, asked_together, stage_kind
 
 WITHIN_WORDS = 4  # words more or less are always allowed
@@ -60,14 +61,24 @@ class Write(AskingSome):
             )
             for draft in open_drafts
         ]
-        reads = self.ask(questions, work)
+        found = zip(open_drafts, self.ask(questions, work), strict=True)
+        reads = [self.as_it_was(draft, read) for draft, read in found]
         written = {draft.id: read for draft, read in asked_together(open_drafts, reads, self.name, work.drop)}
         asked = {draft.id for draft in open_drafts}
         for draft in drafts:
             if draft.id not in asked:
                 yield draft
             elif draft.id in written:
-                yield draft.changed(self.name, written[draft.id].values or {})
+                read = written[draft.id]
+                yield draft.changed(
+                    self.name, read.values or {}, {"left as it was": read.cause} if read.cause else None
+                )
+
+    def as_it_was(self, draft: Draft, read: Read) -> Read:
+        """No text is lost for a rewriting that failed: where a stage before wrote it, it stays."""
+        earlier = {name for change in draft.trail for name in change.fields}
+        failed = read.values is None and not (read.cause or "").startswith(NEVER_CAME)
+        return replace(read, values={}) if failed and set(self.gives) <= earlier else read
 
     def bounds(self, draft: Draft) -> tuple[int, int] | None:
         """Fewest and most words of what is written first."""
