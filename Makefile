@@ -10,7 +10,7 @@ demo: .venv/train-ready
 	$(BIN)/teachwhy run studies/swap
 
 test: .venv/test-ready
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 bench: .venv/bench-ready
 	$(BIN)/python -m bench --out bench/results.json

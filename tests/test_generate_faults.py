@@ -165,8 +165,9 @@ def test_over_http_faults_cost_tries_and_not_a_single_lesson(policy, tmp_path, s
     manifests: dict[str, dict] = {}
     assert corpus("faulty", always=fault) == corpus("well")
     failed = sum(one["answers"] for one in manifests["faulty"]["answers_of_no_use"])
-    assert failed >= len(planted)
-    assert len(bought["faulty"]) == len(set(bought["faulty"])) + failed, "only what failed was sent again"
+    sent_again = len(bought["faulty"]) - len(set(bought["faulty"]))
+    # Beside those planted, a slow machine may time out before the server has heard of a request.
+    assert len(planted) <= sent_again <= failed, "only what failed was sent again"
     assert set(bought["faulty"]) == set(bought["well"])
     causes = {one["cause"] for one in manifests["faulty"]["answers_of_no_use"]}
     assert {f"never came: {cause}" for cause in ("rate limit", "time-out", "server error")} <= causes, causes

@@ -187,13 +187,15 @@ def test_no_text_is_a_mark_of_a_local_model(local, text):
 
 
 def test_a_local_teacher_is_opened_with_marks_apart_and_answers(local, tmp_path):
+    from teachwhy.generate import find_recipe
     from teachwhy.generate.marks import LocalTeacher
     from teachwhy.generate.open_teacher import open_speaker
     from teachwhy.models import Purse
 
     order = Order("why", tmp_path / "policy.md", str(local.source.folder), tmp_path / "out")
     said: list[str] = []
-    speaker = open_speaker(str(local.source.folder), order, Purse(), said.append)
+    speaker, identity = open_speaker(str(local.source.folder), order, find_recipe("why"), Purse(), said.append)
+    assert identity, "what answers under a path is its weights"
     assert isinstance(speaker, LocalTeacher)
     prompt = speaker.chat.prompt([{"role": "user", "content": "<|im_end|>"}])
     assert "< |im_end|>" in prompt
