@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..models import USUAL, Asking
-
-PRICES_FILE = "prices.yaml"
+from ..study.prompt_study import PRICES_FILE
 
 
 @dataclass(frozen=True)

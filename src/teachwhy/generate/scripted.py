@@ -16,7 +16,7 @@ from typing import Any
 from ..evals.honeypots import call_text
 from ..models import ApiChat, Purse, Reply, Sampling
 from ..models.api import OVER_BUDGET
-from ..models.speaker import OnAsk, OnReply
+from ..models.speaker import OnAsk, OnReply, tell_nobody
 from ..text import content_words, words
 
 NAME = "scripted"
@@ -77,7 +77,7 @@ class ScriptedTeacher:
         max_new_tokens: int,
         sampling: Sampling | None,
         on_reply: OnReply,
-        on_ask: OnAsk = lambda place: None,
+        on_ask: OnAsk = tell_nobody,
     ) -> list[Reply]:
         """As `Speaker.replies`. With a sampling the seeds change the words."""
         found: list[Reply] = []
