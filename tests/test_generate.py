@@ -323,6 +323,28 @@ def test_a_part_of_a_list_that_never_came_renumbers_nothing_behind_it(policy, mo
     assert (mended.folder / "lessons.jsonl").read_bytes() == (whole.folder / "lessons.jsonl").read_bytes()
 
 
+def test_what_is_lost_on_the_way_changes_no_question(policy, monkeypatch):
+    """An answer that did not serve, then none at all: the question told at its head what was wrong, and still does."""
+
+    def corpus(name: str, losing: bool) -> bytes:
+        met: set[str] = set()
+
+        class Faulty(ScriptedTeacher):
+            def reply(self, messages, seed):
+                told = json.dumps([list(messages), seed])
+                if losing and "did not serve" in told and told not in met:
+                    met.add(told)
+                    return Reply("", cause="time-out", came=False)
+                return Reply("{") if seed % 4 == 0 else super().reply(messages, seed)
+
+        monkeypatch.setattr("teachwhy.generate.open_teacher.ScriptedTeacher", Faulty)
+        done = write_lessons(order(policy, count=12, out=policy.parent / name), quietly)
+        assert bool(met) == losing
+        return (done.folder / "lessons.jsonl").read_bytes()
+
+    assert corpus("lost", losing=True) == corpus("well", losing=False)
+
+
 def test_answers_for_another_policy_are_not_taken_for_this_ones_in_an_estimate(policy, tmp_path):
     write_lessons(order(policy, count=20), quietly)
     other = tmp_path / "other.md"

@@ -96,6 +96,7 @@ class Teacher:
         usage = self.used.setdefault(manner.stage, Usage())
         usage.questions += len(questions)
         found: dict[int, Read] = {}
+        came: dict[int, Read] = {}  # what is asked hangs on answers alone: what was lost on the way changes no prompt
         samples = dict.fromkeys(range(len(questions)), 0)
         for _ in range(ROUNDS):
             places = [
@@ -103,14 +104,16 @@ class Teacher:
             ]
             if not places:
                 break
-            asked = [told_why(question, found.get(place)) for place, question in enumerate(questions)]
+            asked = [told_why(question, came.get(place)) for place, question in enumerate(questions)]
             replies = self.tried(asked, places, samples, manner)
             for place, reply in replies.items():
                 found[place] = self.read(questions[place], reply, manner.stage)
                 usage.replies += 1
                 usage.tokens_in += reply.tokens_in
                 usage.tokens_out += reply.tokens_out
-                samples[place] += reply.came  # what never came is asked for again under the same key
+                if reply.came:  # what never came is asked for again under the same key
+                    came[place] = found[place]
+                    samples[place] += 1
         causes = {read.cause or "" for read in found.values()}
         if found and all(cause.startswith(NEVER_CAME) for cause in causes):
             raise Stopped(f"nothing came of {len(found)} questions: {listed(sorted(causes))}")
