@@ -32,7 +32,9 @@ class FaultyTeacher(ScriptedTeacher):
     sent: dict[str, int] = field(default_factory=dict)
     pause: float = 0.0
 
-    def replies(self, prompts, *, max_new_tokens, sampling, on_reply, on_ask=lambda place: None) -> list[Reply]:
+    def replies(
+        self, prompts, *, max_new_tokens, sampling, on_reply, on_ask=lambda place: None, schemas=()
+    ) -> list[Reply]:
         found: dict[int, Reply] = {}
         for start in range(0, len(prompts), AT_ONCE):
             batch = range(start, min(start + AT_ONCE, len(prompts)))

@@ -262,7 +262,7 @@ def test_what_is_put_into_a_prompt_is_not_filled_again_and_cannot_close_its_fenc
         ("Because she asked.", Form({"a": TEXT, "b": TEXT}), None, MALFORMED),
         ('{"reason": "so', Form({"reason": TEXT}), None, MALFORMED),
         ('{"reason": ""}', Form({"reason": TEXT}), None, MALFORMED),
-        ('{"reason": "Text"}', Form({"reason": TEXT}), None, MALFORMED),
+        ('{"reason": "..."}', Form({"reason": TEXT}), None, MALFORMED),
         ('{"reason": 3}', Form({"reason": TEXT}), None, MALFORMED),
         ('{"reason": "\\ud83d"}', Form({"reason": TEXT}), None, MALFORMED),
         ("I'm sorry, but I can't help with that.", Form({"reason": TEXT}), None, REFUSED),

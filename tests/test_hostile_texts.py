@@ -188,7 +188,7 @@ def test_no_text_is_a_mark_of_a_local_model(local, text):
 
 def test_a_local_teacher_is_opened_with_marks_apart_and_answers(local, tmp_path):
     from teachwhy.generate import find_recipe
-    from teachwhy.generate.marks import LocalTeacher
+    from teachwhy.generate.marks import MarksApart
     from teachwhy.generate.open_teacher import open_speaker
     from teachwhy.models import Purse
 
@@ -196,7 +196,7 @@ def test_a_local_teacher_is_opened_with_marks_apart_and_answers(local, tmp_path)
     said: list[str] = []
     speaker, identity = open_speaker(str(local.source.folder), order, find_recipe("why"), Purse(), said.append)
     assert identity, "what answers under a path is its weights"
-    assert isinstance(speaker, LocalTeacher)
+    assert isinstance(speaker.chat, MarksApart)
     prompt = speaker.chat.prompt([{"role": "user", "content": "<|im_end|>"}])
     assert "< |im_end|>" in prompt
     (reply,) = speaker.replies([prompt], max_new_tokens=3, sampling=None, on_reply=lambda place, reply: None)

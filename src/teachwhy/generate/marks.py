@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..models import LocalSpeaker, Reply, Sampling
-from ..models.chat import Chat
-from ..models.speaker import OnAsk, OnReply, tell_nobody
+from ..models import Chat
 
 
 @dataclass(frozen=True)
@@ -59,24 +57,3 @@ def marks_of(tokenizer: Any) -> re.Pattern[str] | None:
     texts = {text.strip() for text in [*added, *tokenizer.all_special_tokens]}
     marks = sorted((text for text in texts if len(text) > 1), key=lambda text: (-len(text), text))
     return re.compile("|".join(map(re.escape, marks))) if marks else None
-
-
-@dataclass(frozen=True)
-class LocalTeacher:
-    """A model that runs here, as a teacher that is sent texts of others."""
-
-    speaker: LocalSpeaker
-    chat: MarksApart
-
-    def replies(
-        self,
-        prompts: Sequence[str],
-        *,
-        max_new_tokens: int,
-        sampling: Sampling | None,
-        on_reply: OnReply,
-        on_ask: OnAsk = tell_nobody,
-    ) -> list[Reply]:
-        return self.speaker.replies(
-            prompts, max_new_tokens=max_new_tokens, sampling=sampling, on_reply=on_reply, on_ask=on_ask
-        )

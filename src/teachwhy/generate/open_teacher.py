@@ -24,7 +24,7 @@ from ..models import (
 )
 from ..text import fingerprint
 from .answers import Answers
-from .marks import LocalTeacher, MarksApart
+from .marks import MarksApart
 from .order import Order
 from .recipe import Recipe
 from .scripted import NAME as SCRIPTED
@@ -94,5 +94,5 @@ def open_speaker(name: str, order: Order, recipe: Recipe, purse: Purse, say: Say
         return ApiModel(name, order.asking, purse), ""
     source = find_model(name, base_folder=Path(), say=say)
     device = choose_device("auto")
-    speaker = LocalSpeaker(load_model(source, device=device, dtype=choose_dtype("auto", device)))
-    return LocalTeacher(speaker, MarksApart(speaker.model.chat, say)), source.fingerprint
+    model = load_model(source, device=device, dtype=choose_dtype("auto", device))
+    return LocalSpeaker(model, MarksApart(model.chat, say)), fingerprint([source.fingerprint, "held to its form"])

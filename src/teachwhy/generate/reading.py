@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -20,8 +20,13 @@ REFUSAL = re.compile(
     re.IGNORECASE,
 )
 LONGEST = 200_000  # characters that are looked at: more than any answer that was asked for can have
+A_FEW = 4  # words
+WORD = r"\w{1,40}"  # a longer one would never let an answer end
+END_OF_SENTENCE = r"""[.!?…。！？]["'”’)]?"""
+WORDS_A_TOKEN = 0.5  # in an answer whose fields and marks are tokens too
 STARTS = 50  # braces at which an object is looked for
 TEXT, TRUTH, LIST = "text", "truth", "list"
+PLACE = "..."  # where a text goes, in the form that is shown: weak models take up a word that stands there
 TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 Fits = Callable[[dict[str, Any]], str | None]
 
@@ -31,22 +36,54 @@ class Form:
     """What an answer is to look like.
 
     fields: name -> TEXT, TRUTH or LIST. entry: the text fields of each entry of a list. count: how many entries.
+    words: text field, also of an entry -> fewest and most words. one_of: text field -> the values it may have.
     """
 
     fields: Mapping[str, str]
     entry: tuple[str, ...] = ()
     count: int = 0
+    words: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    one_of: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def asked_for(self) -> str:
         """In words, for the end of a prompt: one JSON object as an example of itself."""
-        entry = dict.fromkeys(self.entry, TEXT)
-        shown = {name: {TEXT: TEXT, TRUTH: True, LIST: [entry]}[kind] for name, kind in self.fields.items()}
+        entry = dict.fromkeys(self.entry, PLACE)
+        shown = {name: {TEXT: PLACE, TRUTH: True, LIST: [entry]}[kind] for name, kind in self.fields.items()}
         said = "Answer with one JSON object and nothing else, in this form"
         if self.count:
             said += f", with exactly {self.count} {'entry' if self.count == 1 else 'entries'} in the list"
         if TRUTH in self.fields.values():
             said += ", true or false as it is"
         return f"{said}:\n{json.dumps(shown)}"
+
+    def schema(self, max_tokens: int) -> str:
+        """As a JSON schema, for a model that can be held to it. No text is so long that another finds no room."""
+        texts = sum(kind == TEXT for kind in self.fields.values()) + self.count * len(self.entry)
+        room = max(1, int(max_tokens * WORDS_A_TOKEN / max(1, texts)))
+        return json.dumps(
+            schema_of({name: self.schema_of_field(name, kind, room) for name, kind in self.fields.items()})
+        )
+
+    def schema_of_field(self, name: str, kind: str, room: int) -> dict[str, Any]:
+        if kind == TRUTH:
+            return {"type": "boolean"}
+        if kind == LIST:
+            entry = schema_of({part: text_of(*self.words.get(part, (1, room))) for part in self.entry})
+            return {"type": "array", "items": entry, "minItems": self.count, "maxItems": self.count}
+        if name in self.one_of:
+            return {"enum": list(self.one_of[name])}
+        return text_of(*self.words.get(name, (1, room)))
+
+
+def schema_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an object with these fields and no other."""
+    return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+
+
+def text_of(fewest: int, most: int) -> dict[str, Any]:
+    """Of a text of so many words; one of more than a few does not end in the midst of a sentence."""
+    before = rf"[\"'“‘(¿¡]?({WORD}\W{{1,3}}){{{fewest - 1},{most - 1}}}"
+    return {"type": "string", "pattern": rf"^{before}{WORD}{END_OF_SENTENCE if fewest > A_FEW else ''}$"}
 
 
 @dataclass(frozen=True)
@@ -133,8 +170,8 @@ def read_field(value: Any, kind: str, form: Form) -> Any:
 def read_text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("a field holds no text")
-    if value.strip().lower() == TEXT:
-        raise ValueError("a field holds the word of the form itself")  # as weak models copy it
+    if value.strip() == PLACE:
+        raise ValueError("a field is as empty as in the form that was shown")
     return value.strip()
 
 

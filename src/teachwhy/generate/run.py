@@ -102,7 +102,8 @@ class Generation:
             lines.append(f"${told['dollars']:,.2f} for all answers in this folder")
         if any(one["cause"].startswith(NEVER_CAME) for one in told["dropped"]):
             lines.append("the same command asks again for what never came")
-        if told["judge"] == told["teacher"]:
+        judged = any(stage.get("by") == "judge" for stage in told["stages_as_they_were"])
+        if judged and told["judge"] == told["teacher"]:
             lines.append("the teacher judged its own work; --judge names another")
         if self.health is None:
             return [*lines, "no lesson was finished, so there is nothing to look at"]

@@ -78,6 +78,7 @@ class ScriptedTeacher:
         sampling: Sampling | None,
         on_reply: OnReply,
         on_ask: OnAsk = tell_nobody,
+        schemas: Sequence[str] = (),
     ) -> list[Reply]:
         """As `Speaker.replies`. With a sampling the seeds change the words."""
         found: list[Reply] = []

@@ -196,6 +196,7 @@ class Teacher:
             sampling=sampling,
             on_reply=on_reply,
             on_ask=on_ask,
+            schemas=[question.form.schema(manner.max_new_tokens) if question.form else "" for *_, question in asked],
         )
         stopped = next((reply.cause for reply in replies if reply.cause in (OVER_BUDGET, GIVEN_UP)), None)
         if stopped:

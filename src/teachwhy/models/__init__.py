@@ -4,10 +4,11 @@ from .adapters import Canary, attach_new, load_with_adapter
 from .api import USUAL, ApiChat, ApiModel, Asking
 from .chat import Chat
 from .choose import Choice, score_after, score_choices
-from .generate import Ended, Sampling, generate
+from .generate import Ended, generate
 from .load import LanguageModel, ModelSource, choose_device, choose_dtype, find_model, load_chat, load_model
 from .names import full_name, is_api
 from .price import PRICES, Price, Purse, read_price
+from .sampling import Sampling
 from .speaker import ChatFormat, LocalSpeaker, OnAsk, OnReply, Reply, Speaker
 from .weights import Trainable, check_four_bit, load_for_training, load_trained, load_weights, save_trained
 

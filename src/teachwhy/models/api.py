@@ -12,9 +12,9 @@ from typing import Any
 from ..errors import ModelError, first_line
 from ..redact import redacted, redacted_answer
 from ..text import canonical
-from .generate import Sampling
 from .names import provider_name, service_name
 from .price import Purse
+from .sampling import Sampling
 from .speaker import OnAsk, OnReply, Reply, tell_nobody
 
 RATE_LIMIT = "rate limit"
@@ -90,6 +90,7 @@ class ApiModel:
         sampling: Sampling | None,
         on_reply: OnReply,
         on_ask: OnAsk = tell_nobody,
+        schemas: Sequence[str] = (),
     ) -> list[Reply]:
         """As `Speaker.replies`, several at once. Seeds are the provider's: a prompt asked twice may differ.
 

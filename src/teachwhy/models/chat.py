@@ -72,6 +72,13 @@ class Chat:
         return int(self.tokenizer.pad_token_id)
 
     @cached_property
+    def guide(self) -> Any:
+        """The tokenizer as llguidance wants it, for answers that are held to a schema."""
+        from llguidance.hf import from_tokenizer
+
+        return from_tokenizer(self.tokenizer, eos_token=self.stop_tokens)
+
+    @cached_property
     def template_hash(self) -> str:
         return hashlib.sha256(self.tokenizer.chat_template.encode()).hexdigest()
 

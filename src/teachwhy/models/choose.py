@@ -9,6 +9,7 @@ from typing import Any
 
 from .generate import Ended, batches_of, padded_left
 from .load import LanguageModel
+from .past import kept_by, reading_on
 from .prefix import SharedPrefix, last_column, split_shared_prefix
 
 # Each token of an option needs a row of logits over the whole vocabulary, in float32.
@@ -67,7 +68,7 @@ def score_batch(
             **shared.arguments,
         )
         first = start.logits[:, 0].float().log_softmax(-1)
-        return score_options(model, shared, start.past_key_values, first, present, positions[:, -1], options)
+        return score_options(model, shared, kept_by(start), first, present, positions[:, -1], options)
 
 
 def score_after(
@@ -108,13 +109,13 @@ def score_rows_after(
             input_ids=torch.tensor(last, device=model.device)[:, None],
             attention_mask=present,
             position_ids=position[:, None],
-            past_key_values=select_rows(ended.cache, ended.places[chosen]),
             use_cache=True,
             logits_to_keep=last_column(model),
+            **reading_on(select_rows(ended.cache, ended.places[chosen])),
             **ended.prefix.arguments,
         )
         first = output.logits[:, 0].float().log_softmax(-1)
-        return score_options(model, ended.prefix, output.past_key_values, first, present, position, options)
+        return score_options(model, ended.prefix, kept_by(output), first, present, position, options)
 
 
 def select_rows(cache: Any, rows: Any) -> Any:
@@ -156,8 +157,8 @@ def score_options(
             input_ids=ids[:, :-1],
             attention_mask=torch.cat([present[owner], real[:, :-1]], 1),
             position_ids=last_position[owner][:, None] + steps,
-            past_key_values=cache,
             use_cache=True,
+            **reading_on(cache),
             **prefix.arguments,
         ).logits
         for row, wanted in enumerate(ids[:, 1:, None]):  # in float32, all rows at once take 0.75 GiB more

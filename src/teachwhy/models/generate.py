@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .load import LanguageModel
+from .past import kept_by, reading_on
 from .prefix import SharedPrefix, last_column, split_shared_prefix
+from .sampling import Choose, Sampling, chooser
+from .schema import held
 
 # Small batches waste a CPU: a step for 256 rows takes a third longer than one for 128. But two workers at exams of 220
 # rows each, beside what training left in them, went over 6 GiB together.
 BATCH_TOKENS = 28_000
 LARGEST_BATCH = 160
 LEAVING = 0.75
-
-# Logits (rows, vocabulary), which rows of the batch they are (rows,) and the step from 0 -> the next tokens (rows,).
-Choose = Callable[[Any, Any, int], Any]
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How tokens are drawn where they are not the likeliest.
-
-    temperature: what logits are divided by, above 0. seeds: one a prompt. A prompt with its seed gives the same text
-    in whatever batch, as far as its logits are the same there.
-    """
-
-    temperature: float
-    seeds: Sequence[int]
-
-    def draws(self, index: int, count: int) -> list[float]:
-        """The numbers in [0, 1) that decide the tokens of one prompt, in order."""
-        rng = random.Random(self.seeds[index])
-        return [rng.random() for _ in range(count)]
 
 
 @dataclass(frozen=True)
@@ -65,6 +47,7 @@ def generate(
     *,
     max_new_tokens: int,
     sampling: Sampling | None = None,
+    schemas: Sequence[str] = (),
     on_batch: Callable[[Sequence[int]], None] = lambda batch: None,
     on_ended: Callable[[Ended], None] | None = None,
     progress: Callable[[int], None] = lambda done: None,
@@ -72,8 +55,9 @@ def generate(
     """The model's continuation of each rendered prompt, in the order given, without special tokens.
 
     Prompts of like length go together, so that little is padded. A continuation ends at the end of the turn or after
-    max_new_tokens tokens. sampling: None for the likeliest token at every step. on_batch: told which prompts are about
-    to be continued. on_ended: called with rows as they end, for whoever wants to read on from their cache.
+    max_new_tokens tokens. sampling: None for the likeliest token at every step. schemas: the JSON schema that each is
+    held to, "" for none; nothing where all write as they like. on_batch: told which prompts are about to be continued.
+    on_ended: called with rows as they end, for whoever wants to read on from their cache.
     """
     token_lists = [model.chat.tokens(prompt) for prompt in prompts]
     prefix, rests = split_shared_prefix(model, token_lists)
@@ -83,6 +67,8 @@ def generate(
     for batch in batches_of(order, rests, max_new_tokens):
         on_batch(batch)
         choose = chooser(sampling, batch, max_new_tokens)
+        if any(schemas):
+            choose = held(choose, [schemas[index] for index in batch], model.chat)
         for ended in continue_batch(model, prefix, [rests[index] for index in batch], max_new_tokens, choose):
             ended = replace(ended, rows=[batch[row] for row in ended.rows])
             for index, tokens in zip(ended.rows, ended.new, strict=True):
@@ -120,28 +106,6 @@ def packed(order: Sequence[int], rests: Sequence[Sequence[int]], extra: int, lar
     return batches
 
 
-def chooser(sampling: Sampling | None, batch: Sequence[int], steps: int) -> Choose:
-    """How the next token of every row of a batch is chosen. batch: which prompts its rows are."""
-    if sampling is None:
-        return lambda logits, rows, step: logits.max(-1).indices
-    import torch
-
-    draws = torch.tensor([sampling.draws(index, steps) for index in batch], dtype=torch.float64)
-    return lambda logits, rows, step: drawn(logits, sampling.temperature, draws[rows.cpu(), step])
-
-
-def drawn(logits: Any, temperature: float, draws: Any) -> Any:
-    """Where a number in [0, 1) falls among the tokens laid side by side, each as wide as it is likely.
-
-    logits: shape (rows, vocabulary). draws: shape (rows,). In float64, which not every device has, so on the CPU.
-    """
-    import torch
-
-    ends = (logits.cpu().double() / temperature).softmax(-1).cumsum(-1)
-    places = torch.searchsorted(ends, draws[:, None] * ends[:, -1:], right=True)[:, 0]
-    return places.clamp(max=ends.shape[1] - 1).to(logits.device)
-
-
 def continue_batch(
     model: LanguageModel, prefix: SharedPrefix, rests: Sequence[Sequence[int]], max_new_tokens: int, choose: Choose
 ) -> Iterator[Ended]:
@@ -167,12 +131,12 @@ def continue_batch(
                 input_ids=ids,
                 attention_mask=present,
                 position_ids=positions,
-                past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=last_column(model),
+                **reading_on(cache),
                 **prefix.arguments,
             )
-            cache, chosen = output.past_key_values, choose(output.logits[:, -1], rows, step - 1)
+            cache, chosen = kept_by(output), choose(output.logits[:, -1], rows, step - 1)
         for row, token in zip(rows.tolist(), chosen.tolist(), strict=True):
             new[row].append(token)
         going &= ~torch.isin(chosen, stops)

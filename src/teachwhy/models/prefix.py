@@ -8,6 +8,7 @@ from typing import Any
 
 from .attention import shared_prefix_allowed
 from .load import LanguageModel
+from .past import kept_by
 
 WORTH_SHARING = 8
 
@@ -65,4 +66,4 @@ def keys_and_values(model: LanguageModel, tokens: Sequence[int]) -> list[tuple[A
     with torch.inference_mode():
         ids = torch.tensor([list(tokens)], device=model.device)
         output = model.network(input_ids=ids, use_cache=True, logits_to_keep=last_column(model))
-    return [(layer.keys, layer.values) for layer in output.past_key_values.layers]
+    return [(layer.keys, layer.values) for layer in kept_by(output).layers]

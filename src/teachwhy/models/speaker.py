@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .generate import Ended, Sampling, generate
+from .generate import Ended, generate
 from .load import LanguageModel
+from .sampling import Sampling
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,12 @@ class Speaker(Protocol):
         sampling: Sampling | None,
         on_reply: OnReply,
         on_ask: OnAsk = tell_nobody,
+        schemas: Sequence[str] = (),
     ) -> list[Reply]:
         """A reply to each prompt, in order; on_reply: told of each as it comes, with its place.
 
-        sampling: None for the likeliest words. on_ask: told the place of each just before it is asked, so that what
+        sampling: None for the likeliest words. schemas: the JSON schema of each answer, "" for none; who cannot be held
+        to one is asked in words alone. on_ask: told the place of each just before it is asked, so that what
         was under way when a process was killed is known.
         """
         ...
@@ -80,13 +83,14 @@ class Speaker(Protocol):
 
 @dataclass(frozen=True)
 class LocalSpeaker:
-    """A loaded model as whoever can be asked."""
+    """A loaded model as whoever can be asked. written_by: its chat format, where it is not quite the model's own."""
 
     model: LanguageModel
+    written_by: ChatFormat | None = None
 
     @property
     def chat(self) -> ChatFormat:
-        return self.model.chat
+        return self.written_by or self.model.chat
 
     def replies(
         self,
@@ -96,6 +100,7 @@ class LocalSpeaker:
         sampling: Sampling | None,
         on_reply: OnReply,
         on_ask: OnAsk = tell_nobody,
+        schemas: Sequence[str] = (),
     ) -> list[Reply]:
         """As `Speaker.replies`: on_ask is told of a whole batch before it is generated, on_reply of each as it ends."""
         chat = self.model.chat
@@ -121,6 +126,7 @@ class LocalSpeaker:
             prompts,
             max_new_tokens=max_new_tokens,
             sampling=sampling,
+            schemas=schemas,
             on_batch=on_batch,
             on_ended=on_ended,
         )

@@ -17,7 +17,7 @@ from .sides import FREE, HELD, WRITTEN_BY
 from .stage import Asking, Work, asked_together, stage_kind
 
 FIRST, SECOND = "first", "second"
-FORM = Form({"better": TEXT, "clearly": TRUTH, "fluent": TRUTH, "because": TEXT})
+FORM = Form({"better": TEXT, "clearly": TRUTH, "fluent": TRUTH, "because": TEXT}, one_of={"better": (FIRST, SECOND)})
 SAID = (
     f"`better` is one of: {FIRST}, {SECOND}. `clearly`: is it clearly the better one? `fluent`: is each of the two "
     "whole, fluent and written as an answer to this person?"

@@ -25,6 +25,10 @@ class Spread(Asking):
     count: int | Literal["rest"] = Field(REST, description="How many; rest: as many as lessons are still wanted.")
     at_least: int = Field(1, gt=0, description="Lessons that are to come of an entry, where so many are wanted.")
     per_call: int = Field(5, gt=0, description="Entries that are asked for at once, where `count` is rest.")
+    words: dict[str, tuple[int, int]] = Field(
+        default_factory=dict,
+        description="Field -> fewest and most words, for a model that is held to them.",
+    )
     temperature: float = Field(1.0, ge=0, le=2)
     max_tokens: int = Field(1200, gt=0)
 
@@ -45,7 +49,8 @@ class Spread(Asking):
         return -(-self.parts(quota) // self.per_call) if self.count == REST else 1
 
     def form(self) -> Form:
-        return Form({"all": LIST}, tuple(self.gives), self.per_call if self.count == REST else int(self.count))
+        entries = self.per_call if self.count == REST else int(self.count)
+        return Form({"all": LIST}, tuple(self.gives), entries, self.words)
 
     def question(self, draft: Draft, number: int, work: Work) -> Question:
         """The question for one part of a draft's list; parts are told apart by their number.

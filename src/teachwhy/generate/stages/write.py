@@ -50,17 +50,8 @@ class Write(AskingSome):
         return self.concerns(draft) and not (self.unless_there and set(self.gives) <= set(draft.fields))
 
     def through(self, drafts: Sequence[Draft], work: Work) -> Iterable[Draft]:
-        form = Form(dict.fromkeys(self.gives, TEXT))
         open_drafts = list(filter(self.is_open, drafts))
-        questions = [
-            Question(
-                draft.id,
-                self.messages(draft, work.policy, form, self.wishes(draft)),
-                form,
-                self.fits(draft, work.policy),
-            )
-            for draft in open_drafts
-        ]
+        questions = [self.question(draft, work.policy) for draft in open_drafts]
         found = zip(open_drafts, self.ask(questions, work), strict=True)
         reads = [self.as_it_was(draft, read) for draft, read in found]
         written = {draft.id: read for draft, read in asked_together(open_drafts, reads, self.name, work.drop)}
@@ -73,6 +64,20 @@ class Write(AskingSome):
                 yield draft.changed(
                     self.name, read.values or {}, {"left as it was": read.cause} if read.cause else None
                 )
+
+    def question(self, draft: Draft, policy: Policy) -> Question:
+        form = self.form(draft, policy)
+        return Question(
+            draft.id, self.messages(draft, policy, form, self.wishes(draft)), form, self.fits(draft, policy)
+        )
+
+    def form(self, draft: Draft, policy: Policy) -> Form:
+        bounds = self.bounds(draft)
+        return Form(
+            dict.fromkeys(self.gives, TEXT),
+            words={self.gives[0]: bounds} if bounds else {},
+            one_of={"principle": policy.ids, **self.one_of},
+        )
 
     def as_it_was(self, draft: Draft, read: Read) -> Read:
         """No text is lost for a rewriting that failed: where a stage before wrote it, it stays."""
