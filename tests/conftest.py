@@ -30,6 +30,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.build_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
 
 
+@pytest.fixture(scope="session")
+def roomy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with room for a document or a long system prompt, one token a character."""
+    return tiny.build_tiny_model(tmp_path_factory.mktemp("model") / "roomy", context=8192)
+
+
 @pytest.fixture
 def tiny_study(tmp_path: Path, tiny_model: Path) -> Path:
     """The study.yaml of a tiny study of this test's own."""

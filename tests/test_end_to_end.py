@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from teachwhy.text import words
+
 
 def teachwhy(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -37,3 +39,15 @@ def test_a_starter_study_runs_on_the_embedded_model_and_a_second_run_finds_it_do
     assert second.returncode == 0, second.stderr
     assert "after" not in second.stderr, "a finished study was worked on again"
     assert results.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_the_embedded_model_writes_reasons_for_ones_own_examples(tmp_path: Path) -> None:
+    assert teachwhy("init", "mine", cwd=tmp_path).returncode == 0
+    asked = ["why", "--policy", "mine/policy.md", "--teacher", "bundled:smollm2-135m", "--without", "rewrite,gate"]
+    made = teachwhy("generate", *asked, "--count", "2", "--out", "lessons", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    lessons = [json.loads(line) for line in (tmp_path / "lessons/lessons.jsonl").read_text().splitlines()]
+    assert lessons, made.stdout
+    assert all(20 <= len(words(lesson["reason"])) <= 60 for lesson in lessons)
+    assert "judged its own work" not in made.stdout, "the gate was left out"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import tiny
+from recipe_orders import COUNT, items, lines, orders_in, written
 from test_run import SILENT, run_here
 
 from teachwhy.data import read_examples
@@ -23,7 +25,6 @@ from teachwhy.study import run as run_module
 from teachwhy.text import words
 
 ADVICE, QUESTIONS, ENVIRONMENTS = NAMES = ("difficult-advice", "questions", "environments")
-COUNT = 30
 LEFT_OUT = [(name, stage) for name in NAMES for stage in find_recipe(name).optional()]
 
 
@@ -46,48 +47,9 @@ def given() -> list[dict[str, Any]]:
     return rows
 
 
-def items() -> list[dict[str, Any]]:
-    """The tiny items that have a gold decision, with the words that the exam of edge cases knows."""
-    known = {"yes": "help", "no": "decline"}
-    return [
-        {
-            **{field: value for field, value in item.items() if field not in ("facts", "kind")},
-            "gold": known[str(item["gold"])],
-            "answers": {known[word]: text for word, text in item["answers"].items()},  # type: ignore[attr-defined]
-        }
-        for item in tiny.tiny_items()
-        if "gold" in item
-    ]
-
-
 @pytest.fixture
-def order(tmp_path: Path) -> Any:
-    """An order for a recipe, with the tiny policy, the tiny items, and examples where it starts from some."""
-    (tmp_path / "policy.md").write_text(tiny.POLICY)
-    tiny.write_jsonl(tmp_path / "items.jsonl", items())
-    tiny.write_jsonl(tmp_path / "given.jsonl", given())
-
-    def made(recipe: str, **fields: Any) -> Order:
-        sources = [tmp_path / "given.jsonl"] if find_recipe(recipe).starts == "examples" else []
-        usual = {"out": tmp_path / recipe, "count": COUNT, "sources": sources, "items": [tmp_path / "items.jsonl"]}
-        return Order(recipe, tmp_path / "policy.md", "scripted", **usual | fields)  # type: ignore[arg-type]
-
-    return made
-
-
-@pytest.fixture(scope="module")
-def roomy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model with room for long system prompts, one token a character."""
-    return tiny.build_tiny_model(tmp_path_factory.mktemp("model") / "roomy", context=8192)
-
-
-def written(order: Order, name: str = "lessons.jsonl") -> list[dict[str, Any]]:
-    write_lessons(order, SILENT)
-    return lines(order.out / name)
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+def order(tmp_path: Path) -> Callable[..., Order]:
+    return orders_in(tmp_path, given())
 
 
 def prompts_of(stage: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -107,7 +69,7 @@ def prompts_of(stage: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_as_many_lessons_as_were_wanted_that_a_study_can_read(order: Any, name: str) -> None:
+def test_as_many_lessons_as_were_wanted_that_a_study_can_read(order: Callable[..., Order], name: str) -> None:
     lessons = written(order(name))
     assert len(lessons) == COUNT
     assert len(read_examples([order(name).out / "lessons.jsonl"])) == COUNT
@@ -115,7 +77,7 @@ def test_as_many_lessons_as_were_wanted_that_a_study_can_read(order: Any, name: 
     assert set(Counter(lesson["principle"] for lesson in lessons).values()) == {10}
 
 
-def test_advice_is_asked_for_by_a_user_and_half_of_the_shortcuts_are_in_order(order: Any) -> None:
+def test_advice_is_asked_for_by_a_user_and_half_of_the_shortcuts_are_in_order(order: Callable[..., Order]) -> None:
     lessons = written(order(ADVICE))
     assert {lesson["shape"] for lesson in lessons} == {"advice"}
     cells = Counter((lesson["principle"], lesson["decision"]) for lesson in lessons)
@@ -129,7 +91,7 @@ def test_advice_is_asked_for_by_a_user_and_half_of_the_shortcuts_are_in_order(or
     assert len(pulls) >= 6, "what tempts is drawn anew for each lesson"
 
 
-def test_each_question_is_asked_of_you_and_by_name(order: Any) -> None:
+def test_each_question_is_asked_of_you_and_by_name(order: Callable[..., Order]) -> None:
     lessons = written(order(QUESTIONS))
     assert {lesson["shape"] for lesson in lessons} == {"question"}
     trails = {one["id"]: one["stages"] for one in lines(order(QUESTIONS).out / "trail.jsonl")}
@@ -148,7 +110,9 @@ def test_each_question_is_asked_of_you_and_by_name(order: Any) -> None:
     assert 2 <= len({lesson.get("system") for lesson in lessons}) < COUNT // 2
 
 
-def test_the_name_is_told_to_whoever_writes_the_question_by_name(order: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_name_is_told_to_whoever_writes_the_question_by_name(
+    order: Callable[..., Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = prompts_of("by_name", monkeypatch)
     lessons = written(order(QUESTIONS))
     names = {entry["name"] for entry in find_recipe(QUESTIONS).stage("name").values}  # type: ignore[attr-defined]
@@ -160,7 +124,7 @@ def test_the_name_is_told_to_whoever_writes_the_question_by_name(order: Any, mon
         assert name in you.get("system", name)
 
 
-def test_an_environment_stands_around_what_stays_as_it_was(order: Any) -> None:
+def test_an_environment_stands_around_what_stays_as_it_was(order: Callable[..., Order]) -> None:
     lessons = written(order(ENVIRONMENTS))
     lengths = [len(words(lesson["varied_system"])) for lesson in lessons]
     assert min(lengths) <= 90
@@ -177,7 +141,9 @@ def test_an_environment_stands_around_what_stays_as_it_was(order: Any) -> None:
         assert {field: after[field] for field in kept} == {field: before[field] for field in kept}
 
 
-def test_an_environment_that_decides_the_case_is_dropped(order: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_that_decides_the_case_is_dropped(
+    order: Callable[..., Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Strict(ScriptedTeacher):
         def reply(self, messages: Any, seed: int) -> Any:
             said = super().reply(messages, seed)
@@ -195,7 +161,7 @@ def test_an_environment_that_decides_the_case_is_dropped(order: Any, monkeypatch
 
 
 @pytest.mark.parametrize(("name", "stage"), LEFT_OUT)
-def test_every_stage_that_can_be_left_out_may_be(order: Any, name: str, stage: str) -> None:
+def test_every_stage_that_can_be_left_out_may_be(order: Callable[..., Order], name: str, stage: str) -> None:
     lessons = written(order(name, without=[stage]))
     assert len(lessons) == COUNT
     trails = lines(order(name).out / "trail.jsonl")
@@ -217,7 +183,7 @@ def test_what_only_mends_can_be_left_out() -> None:
     assert optional[ENVIRONMENTS] == {"surroundings_again", "gate"}
 
 
-def test_questions_asked_of_you_alone_are_half_as_many(order: Any) -> None:
+def test_questions_asked_of_you_alone_are_half_as_many(order: Callable[..., Order]) -> None:
     lessons = written(order(QUESTIONS, without=["forms", "by_name", "answer_by_name", "agree"]))
     assert len(lessons) == COUNT // 2
 
@@ -226,7 +192,7 @@ def test_questions_asked_of_you_alone_are_half_as_many(order: Any) -> None:
     ("name", "arms"), [(ADVICE, ["base", "why"]), (QUESTIONS, ["why"]), (ENVIRONMENTS, ["why_varied"])]
 )
 def test_the_study_it_wrote_trains_and_is_examined(
-    order: Any, name: str, arms: list[str], roomy_model: Path, monkeypatch: pytest.MonkeyPatch
+    order: Callable[..., Order], name: str, arms: list[str], roomy_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = order(name, count=6)
     write_lessons(made, SILENT)
@@ -250,7 +216,7 @@ def test_the_study_it_wrote_trains_and_is_examined(
         assert all(part.strip() in text for part in (system, lesson["action"], lesson["reason"]))
 
 
-def test_its_study_sets_varied_surroundings_against_plain_ones(order: Any) -> None:
+def test_its_study_sets_varied_surroundings_against_plain_ones(order: Callable[..., Order]) -> None:
     made = order(ENVIRONMENTS)
     write_lessons(made, SILENT)
     settings = read_study(made.out).settings
@@ -259,7 +225,7 @@ def test_its_study_sets_varied_surroundings_against_plain_ones(order: Any) -> No
     assert contrasts[-2:] == [("what_varied", "what"), ("why_varied", "why")]
 
 
-def test_without_reasons_what_is_taught_is_compared_across_surroundings(order: Any) -> None:
+def test_without_reasons_what_is_taught_is_compared_across_surroundings(order: Callable[..., Order]) -> None:
     made = order(ENVIRONMENTS, sources=[], count=None)
     assert len(written(made)) == 3
     settings = read_study(made.out).settings

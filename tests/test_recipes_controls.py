@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import tiny
+from recipe_orders import COUNT, items, lines, orders_in, written
 from test_run import SILENT, run_here
 
 from teachwhy.data import read_documents, read_examples, read_pairs
@@ -27,7 +28,6 @@ CONTROLS, DOCUMENTS, PAIRS = NAMES = ("controls", "documents", "pairs")
 BESIDE = ("neutral", "mention", "paraphrase", "unrelated", "deliberation")
 VERSIONS = ("why", "mention", "neutral")
 READ: dict[str, Callable[..., Any]] = {CONTROLS: read_examples, DOCUMENTS: read_documents, PAIRS: read_pairs}
-COUNT = 30
 LEFT_OUT = [(name, stage) for name in NAMES for stage in find_recipe(name).optional()]
 
 
@@ -48,48 +48,9 @@ def given() -> list[dict[str, Any]]:
     ]
 
 
-def items() -> list[dict[str, Any]]:
-    """The tiny items that have a gold decision, with the words that the exam of edge cases knows."""
-    known = {"yes": "help", "no": "decline"}
-    return [
-        {
-            **{field: value for field, value in item.items() if field not in ("facts", "kind")},
-            "gold": known[str(item["gold"])],
-            "answers": {known[word]: text for word, text in item["answers"].items()},  # type: ignore[attr-defined]
-        }
-        for item in tiny.tiny_items()
-        if "gold" in item
-    ]
-
-
 @pytest.fixture
 def order(tmp_path: Path) -> Callable[..., Order]:
-    """An order for a recipe, with the tiny policy, the tiny items, and examples where it starts from some."""
-    (tmp_path / "policy.md").write_text(tiny.POLICY)
-    tiny.write_jsonl(tmp_path / "items.jsonl", items())
-    tiny.write_jsonl(tmp_path / "given.jsonl", given())
-
-    def made(recipe: str, **fields: Any) -> Order:
-        sources = [tmp_path / "given.jsonl"] if find_recipe(recipe).starts == "examples" else []
-        usual = {"out": tmp_path / recipe, "count": COUNT, "sources": sources, "items": [tmp_path / "items.jsonl"]}
-        return Order(recipe, tmp_path / "policy.md", "scripted", **usual | fields)  # type: ignore[arg-type]
-
-    return made
-
-
-@pytest.fixture(scope="module")
-def roomy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model with room for a document, one token a character."""
-    return tiny.build_tiny_model(tmp_path_factory.mktemp("model") / "roomy", context=4096)
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-
-
-def written(order: Order, name: str = "lessons.jsonl") -> list[dict[str, Any]]:
-    write_lessons(order, SILENT)
-    return lines(order.out / name)
+    return orders_in(tmp_path, given())
 
 
 def taught_by(monkeypatch: pytest.MonkeyPatch, change: Callable[[list[dict[str, str]], Reply], Reply]) -> list[Any]:
@@ -106,7 +67,7 @@ def taught_by(monkeypatch: pytest.MonkeyPatch, change: Callable[[list[dict[str, 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_as_many_lessons_as_were_wanted_that_a_study_can_read(order: Any, name: str) -> None:
+def test_as_many_lessons_as_were_wanted_that_a_study_can_read(order: Callable[..., Order], name: str) -> None:
     lessons = written(order(name))
     assert len(lessons) == COUNT
     assert len(READ[name]([order(name).out / "lessons.jsonl"])) == COUNT
@@ -114,7 +75,7 @@ def test_as_many_lessons_as_were_wanted_that_a_study_can_read(order: Any, name: 
     assert set(Counter(lesson["principle"] for lesson in lessons).values()) == {10}
 
 
-def test_controls_stand_beside_what_stays_as_it_was_and_are_as_long_as_the_reason(order: Any) -> None:
+def test_controls_stand_beside_what_stays_as_it_was_and_are_as_long_as_the_reason(order: Callable[..., Order]) -> None:
     lessons = written(order(CONTROLS))
     for before, after in zip(given(), lessons, strict=True):
         assert set(after) == {*before, *BESIDE} - {"prompt"} | {"messages"}
@@ -125,7 +86,9 @@ def test_controls_stand_beside_what_stays_as_it_was_and_are_as_long_as_the_reaso
     assert len({lesson[name] for lesson in lessons for name in BESIDE}) == COUNT * len(BESIDE)
 
 
-def test_an_unrelated_reason_is_of_another_principle_the_same_one_each_time(order: Any, tmp_path: Path) -> None:
+def test_an_unrelated_reason_is_of_another_principle_the_same_one_each_time(
+    order: Callable[..., Order], tmp_path: Path
+) -> None:
     drawn = []
     for out in (tmp_path / "first", tmp_path / "second"):
         made = order(CONTROLS, out=out)
@@ -142,7 +105,7 @@ def test_an_unrelated_reason_is_of_another_principle_the_same_one_each_time(orde
     assert drawn[0] == drawn[1]
 
 
-def test_a_policy_of_one_principle_has_no_other(order: Any) -> None:
+def test_a_policy_of_one_principle_has_no_other(order: Callable[..., Order]) -> None:
     made = order(CONTROLS)
     made.policy.write_text(
         "## door: The door\nRule: Lock the door at night.\nWhy: People asleep cannot watch over it.\n"
@@ -159,7 +122,9 @@ def stage_names(recipe: str) -> list[str]:
     return [stage.name for stage in find_recipe(recipe).stages]
 
 
-def test_a_judge_is_not_told_by_a_tag_which_control_it_reads(order: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_judge_is_not_told_by_a_tag_which_control_it_reads(
+    order: Callable[..., Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = taught_by(monkeypatch, lambda messages, reply: reply)
     lessons = written(order(CONTROLS, count=1))
     judged = [messages[-1]["content"] for messages in asked if '"because"' in messages[-1]["content"]]
@@ -173,7 +138,7 @@ def test_a_judge_is_not_told_by_a_tag_which_control_it_reads(order: Any, monkeyp
     ("gate", "fails"), [("neutral_gate", "justifies"), ("mention_gate", "names_fact"), ("unrelated_gate", "first")]
 )
 def test_a_control_that_is_none_is_dropped_with_its_lesson(
-    order: Any, monkeypatch: pytest.MonkeyPatch, gate: str, fails: str
+    order: Callable[..., Order], monkeypatch: pytest.MonkeyPatch, gate: str, fails: str
 ) -> None:
     questions = find_recipe(CONTROLS).stage(gate).asked_about()  # type: ignore[attr-defined]
 
@@ -191,7 +156,7 @@ def test_a_control_that_is_none_is_dropped_with_its_lesson(
     assert len(lessons) == COUNT - 6
 
 
-def test_documents_are_of_many_kinds_and_their_versions_of_one_length(order: Any) -> None:
+def test_documents_are_of_many_kinds_and_their_versions_of_one_length(order: Callable[..., Order]) -> None:
     lessons = written(order(DOCUMENTS))
     for lesson in lessons:
         assert set(lesson) == {"id", "principle", "kind", "question", *VERSIONS}
@@ -205,7 +170,7 @@ def test_documents_are_of_many_kinds_and_their_versions_of_one_length(order: Any
 
 
 def test_a_larger_corpus_of_documents_finds_what_a_smaller_one_bought(
-    order: Any, monkeypatch: pytest.MonkeyPatch
+    order: Callable[..., Order], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = taught_by(monkeypatch, lambda messages, reply: reply)
     few = written(order(DOCUMENTS, count=6))
@@ -240,7 +205,9 @@ def marked(better: Callable[[str, str], str]) -> Callable[[list[dict[str, str]],
     return change
 
 
-def test_the_better_side_is_chosen_wherever_it_was_shown(order: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_better_side_is_chosen_wherever_it_was_shown(
+    order: Callable[..., Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = taught_by(monkeypatch, marked(lambda first, second: "first" if first == "held" else "second"))
     pairs = written(order(PAIRS))
     assert len(pairs) == COUNT
@@ -263,14 +230,18 @@ def test_the_better_side_is_chosen_wherever_it_was_shown(order: Any, monkeypatch
     assert {messages[1]["content"] for messages in answered} == {pair["prompt"] for pair in pairs}
 
 
-def test_a_judge_who_always_takes_the_first_prefers_neither_side(order: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_judge_who_always_takes_the_first_prefers_neither_side(
+    order: Callable[..., Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
     taught_by(monkeypatch, marked(lambda first, second: "first"))
     preferred = Counter(pair["chosen"].split()[0] for pair in written(order(PAIRS)))
     assert set(preferred) == {"held", "free"}
     assert 5 <= preferred["held"] <= 25
 
 
-def test_a_side_that_is_cut_or_too_short_makes_no_pair(order: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_side_that_is_cut_or_too_short_makes_no_pair(
+    order: Callable[..., Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def change(messages: list[dict[str, str]], reply: Reply) -> Reply:
         side = sides_of(messages)
         return Reply(reply.text, cut=True) if side == "free" else Reply("No.") if side == "held" else reply
@@ -285,7 +256,9 @@ def test_a_side_that_is_cut_or_too_short_makes_no_pair(order: Any, monkeypatch: 
 
 
 @pytest.mark.parametrize("fails", ["clearly", "fluent"])
-def test_a_pair_that_is_close_or_not_fluent_is_dropped(order: Any, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+def test_a_pair_that_is_close_or_not_fluent_is_dropped(
+    order: Callable[..., Order], monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
     def change(messages: list[dict[str, str]], reply: Reply) -> Reply:
         if "<first>" in messages[-1]["content"]:
             return Reply(json.dumps(json.loads(reply.text) | {fails: False}))
@@ -296,7 +269,9 @@ def test_a_pair_that_is_close_or_not_fluent_is_dropped(order: Any, monkeypatch: 
     assert done.manifest["dropped"] == [{"stage": "better", "cause": f"not {fails}", "drafts": 3}]
 
 
-def test_pairs_are_made_of_conversations_that_somebody_has(order: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairs_are_made_of_conversations_that_somebody_has(
+    order: Callable[..., Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = taught_by(monkeypatch, lambda messages, reply: reply)
     made = order(PAIRS)
     stages = {stage.name: stage.model_dump(mode="json") for stage in find_recipe(PAIRS).stages}
@@ -319,7 +294,7 @@ def test_pairs_are_made_of_conversations_that_somebody_has(order: Any, monkeypat
 
 
 @pytest.mark.parametrize(("name", "stage"), LEFT_OUT)
-def test_every_stage_that_can_be_left_out_may_be(order: Any, name: str, stage: str) -> None:
+def test_every_stage_that_can_be_left_out_may_be(order: Callable[..., Order], name: str, stage: str) -> None:
     lessons = written(order(name, without=[stage], count=6))
     assert len(lessons) == 6
     trails = lines(order(name).out / "trail.jsonl")
@@ -344,7 +319,12 @@ def test_what_mends_and_what_judges_can_be_left_out() -> None:
     ],
 )
 def test_the_study_it_wrote_trains_and_is_examined(
-    order: Any, name: str, arms: list[str], rows: str, roomy_model: Path, monkeypatch: pytest.MonkeyPatch
+    order: Callable[..., Order],
+    name: str,
+    arms: list[str],
+    rows: str,
+    roomy_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = order(name, count=6)
     lessons = written(made)
@@ -363,7 +343,7 @@ def test_the_study_it_wrote_trains_and_is_examined(
     assert len(lessons) == 6
 
 
-def test_in_its_study_a_reason_that_names_the_fact_stands_alone(order: Any) -> None:
+def test_in_its_study_a_reason_that_names_the_fact_stands_alone(order: Callable[..., Order]) -> None:
     made = order(CONTROLS)
     write_lessons(made, SILENT)
     settings = read_study(made.out).settings
@@ -384,7 +364,7 @@ def test_in_its_study_a_reason_that_names_the_fact_stands_alone(order: Any) -> N
     assert {(one.arm, one.versus) for one in settings.exploratory} == {("why", name) for name in others}
 
 
-def test_documents_are_read_and_taught_as_chat_each_version_an_arm(order: Any) -> None:
+def test_documents_are_read_and_taught_as_chat_each_version_an_arm(order: Callable[..., Order]) -> None:
     made = order(DOCUMENTS)
     write_lessons(made, SILENT)
     settings = read_study(made.out).settings

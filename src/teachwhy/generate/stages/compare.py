@@ -14,7 +14,7 @@ from ..draft import Draft
 from ..reading import TEXT, TRUTH, Form
 from ..teacher import Question
 from .sides import FREE, HELD, WRITTEN_BY
-from .stage import Asking, Work, asked_together, stage_kind
+from .stage import AskingStage, Work, asked_together, stage_kind
 
 FIRST, SECOND = "first", "second"
 FORM = Form({"better": TEXT, "clearly": TRUTH, "fluent": TRUTH, "because": TEXT}, one_of={"better": (FIRST, SECOND)})
@@ -25,7 +25,7 @@ SAID = (
 
 
 @stage_kind
-class Compare(Asking):
+class Compare(AskingStage):
     """The judge is shown both sides as first and second, in an order drawn by lot; a close pair is dropped."""
 
     kind: Literal["compare"] = "compare"

@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from ...policy import Policy
 from ..draft import Draft
 from ..reading import TEXT, TRUTH, Form
 from ..teacher import Question
-from .stage import AskingSome, Strict, Work, asked_together, stage_kind
+from .stage import AskingSome, Strict, Work, stage_kind
 
 FAILED = "failed "  # begins the cause of every draft that a judge rejected; the names of the checks follow
 
@@ -37,21 +38,16 @@ class Filter(AskingSome):
         """The questions, a line each."""
         return "\n".join(f"{name}: {check.ask}" for name, check in self.checks.items())
 
-    def through(self, drafts: Sequence[Draft], work: Work) -> Iterable[Draft]:
+    def question(self, draft: Draft, policy: Policy) -> Question:
         form = Form(dict.fromkeys(self.checks, TRUTH) | {"because": TEXT})
-        open_drafts = list(filter(self.concerns, drafts))
-        questions = [
-            Question(draft.id, self.messages(draft, work.policy, form, self.asked_about()), form)
-            for draft in open_drafts
-        ]
-        reads = self.ask(questions, work)
-        judged = {draft.id: read for draft, read in asked_together(open_drafts, reads, self.name, work.drop)}
-        concerned = {draft.id for draft in open_drafts}
-        for draft in drafts:
-            if draft.id not in concerned:
+        return Question(draft.id, self.messages(draft, policy, form, self.asked_about()), form)
+
+    def through(self, drafts: Sequence[Draft], work: Work) -> Iterable[Draft]:
+        for draft, read in self.asked_among(drafts, work):
+            if read is None:
                 yield draft
-            elif draft.id in judged:
-                yield from self.kept(draft, judged[draft.id].values or {}, work)
+            else:
+                yield from self.kept(draft, read.values or {}, work)
 
     def kept(self, draft: Draft, values: Mapping[str, Any], work: Work) -> Iterator[Draft]:
         """The draft with what was found, unless that speaks against it."""

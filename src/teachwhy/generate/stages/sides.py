@@ -13,14 +13,14 @@ from ..draft import Draft
 from ..filling import fill
 from ..reading import Fits
 from ..teacher import Messages, Question
-from .stage import CONVERSATION, Asking, Work, asked_together, known, stage_kind
+from .stage import CONVERSATION, AskingStage, Work, asked_together, known, stage_kind
 from .write import bounds_around
 
 HELD, FREE, WRITTEN_BY = "held", "free", "written_by"
 
 
 @stage_kind
-class Sides(Asking):
+class Sides(AskingStage):
     """The teacher answers the conversation under each of two system prompts, the second time at the first's length."""
 
     kind: Literal["sides"] = "sides"

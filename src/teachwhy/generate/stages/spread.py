@@ -11,13 +11,13 @@ from pydantic import Field
 from ..draft import Draft, shared_out
 from ..reading import LIST, Form
 from ..teacher import Question
-from .stage import Asking, Work, chunks, stage_kind
+from .stage import AskingStage, Work, chunks, stage_kind
 
 REST: Literal["rest"] = "rest"
 
 
 @stage_kind
-class Spread(Asking):
+class Spread(AskingStage):
     """One draft becomes several: the teacher writes a list, and each entry is a draft of its own."""
 
     kind: Literal["spread"] = "spread"

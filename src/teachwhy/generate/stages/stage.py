@@ -87,7 +87,7 @@ def stage_kind(kind: AnyKind) -> AnyKind:
     return kind
 
 
-class Asking(Stage):
+class AskingStage(Stage):
     """A stage that asks the teacher or the judge."""
 
     prompt: str = Field(
@@ -124,7 +124,7 @@ class Asking(Stage):
         return self.asked(work).ask(questions, self.manner)
 
 
-class AskingSome(Asking):
+class AskingSome(AskingStage):
     """A stage that may ask about some drafts alone and let the others pass as they are."""
 
     only_where: dict[str, str] = Field(
@@ -136,6 +136,25 @@ class AskingSome(Asking):
 
     def concerns(self, draft: Draft) -> bool:
         return all(draft.fields.get(name) == value for name, value in self.only_where.items())
+
+    def question(self, draft: Draft, policy: Policy) -> Question:
+        raise NotImplementedError
+
+    def of_use(self, draft: Draft, read: Read) -> Read:
+        """What is made of an answer: a stage may have a use for one without values."""
+        return read
+
+    def asked_among(self, drafts: Sequence[Draft], work: Work) -> Iterator[tuple[Draft, Read | None]]:
+        """Each draft with what was read for it, None where nothing was asked; one without an answer is dropped."""
+        concerned = list(filter(self.concerns, drafts))
+        reads = self.ask([self.question(draft, work.policy) for draft in concerned], work)
+        found = {draft.id: self.of_use(draft, read) for draft, read in zip(concerned, reads, strict=True)}
+        for draft in drafts:
+            read = found.get(draft.id)
+            if read is not None and read.values is None:
+                work.drop(draft, self.name, read.cause or "", read.detail)
+            else:
+                yield draft, read
 
 
 def known(draft: Draft, policy: Policy) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ...text import words
 from ..draft import Draft
 from ..reading import TEXT, Fits, Form, Read
 from ..teacher import NEVER_CAME, Question
-from .stage import AskingSome, Work, asked_together, stage_kind
+from .stage import AskingSome, Work, stage_kind
 
 WITHIN_WORDS = 4  # words more or less are always allowed
 
@@ -46,24 +46,16 @@ class Write(AskingSome):
     def given(self) -> set[str]:
         return set() if self.only_where else set(self.gives)
 
-    def is_open(self, draft: Draft) -> bool:
-        return self.concerns(draft) and not (self.unless_there and set(self.gives) <= set(draft.fields))
+    def concerns(self, draft: Draft) -> bool:
+        return super().concerns(draft) and not (self.unless_there and set(self.gives) <= set(draft.fields))
 
     def through(self, drafts: Sequence[Draft], work: Work) -> Iterable[Draft]:
-        open_drafts = list(filter(self.is_open, drafts))
-        questions = [self.question(draft, work.policy) for draft in open_drafts]
-        found = zip(open_drafts, self.ask(questions, work), strict=True)
-        reads = [self.as_it_was(draft, read) for draft, read in found]
-        written = {draft.id: read for draft, read in asked_together(open_drafts, reads, self.name, work.drop)}
-        asked = {draft.id for draft in open_drafts}
-        for draft in drafts:
-            if draft.id not in asked:
+        for draft, read in self.asked_among(drafts, work):
+            if read is None:
                 yield draft
-            elif draft.id in written:
-                read = written[draft.id]
-                yield draft.changed(
-                    self.name, read.values or {}, {"left as it was": read.cause} if read.cause else None
-                )
+            else:
+                left = {"left as it was": read.cause} if read.cause else None
+                yield draft.changed(self.name, read.values or {}, left)
 
     def question(self, draft: Draft, policy: Policy) -> Question:
         form = self.form(draft, policy)
@@ -79,7 +71,7 @@ class Write(AskingSome):
             one_of={"principle": policy.ids, **self.one_of},
         )
 
-    def as_it_was(self, draft: Draft, read: Read) -> Read:
+    def of_use(self, draft: Draft, read: Read) -> Read:
         """No text is lost for a rewriting that failed: where a stage before wrote it, it stays."""
         earlier = {name for change in draft.trail for name in change.fields}
         failed = read.values is None and not (read.cause or "").startswith(NEVER_CAME)
