@@ -207,8 +207,8 @@ def test_a_local_teacher_is_opened_with_marks_apart_and_answers(local, tmp_path)
 
 
 def hostile_policy(folder: Path, text: str) -> Path:
-    """One line a part, as a policy has them: what breaks lines becomes a space."""
-    line = " ".join(text.split())
+    """One line a part, as a policy has them: the ends of lines become spaces."""
+    line = re.sub(r"[\r\n]+", " ", text).strip()
     path = folder / "policy.md"
     path.write_text(
         f"## first: {line}\nRule: Keep what is told in trust. {line}\nWhy: People must be able to trust. {line}\n\n"

@@ -54,6 +54,16 @@ def test_every_part_of_a_principle_is_read():
     assert parse(FULL).about == {"title": "Two rules", "opening": "Mind these."}
 
 
+@pytest.mark.parametrize("mark", ["\f", "\v", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_what_ends_no_line_in_an_editor_ends_none_here(mark):
+    policy = parse_policy(
+        f"## door: The front{mark}door\r\nRule: Lock{mark}it.\r\nWhy: Some{mark}sleep.\r\n", Path("p.md")
+    )
+    (principle,) = policy.principles
+    assert principle.title == f"The front{mark}door"
+    assert (principle.rule, principle.why) == (f"Lock{mark}it.", f"Some{mark}sleep.")
+
+
 def test_as_a_system_prompt_it_holds_rules_whys_and_boundaries():
     prompt = parse(FULL).as_system_prompt()
     assert prompt.splitlines() == [

@@ -14,6 +14,7 @@ from .text import content_words, load_yaml, read_text, words
 HEADING = re.compile(r"^##\s+(?P<id>[A-Za-z0-9_-]+)\s*(?::\s*(?P<title>.*))?$")
 OTHER_HEADING = re.compile(r"^##(?!#)")
 LABEL = re.compile(r"^(Rule|Why|Boundaries|Neutral|More):\s*(.*)$")
+LINE_END = re.compile(r"\r\n?|\n")  # as editors have it; Python would also break a rule at a form feed or U+2028
 RESTATED_SHARE = 0.7
 # Texts that are to be as long as a why may differ from it by a fifth of its words, or by so many.
 LENGTH_SHARE, LENGTH_WORDS = 0.2, 3
@@ -101,7 +102,7 @@ def check_policy(path: Path) -> list[Finding]:
 
 def parse_policy(text: str, path: Path) -> Policy:
     """Principles as written, complete or not. Front matter stands between two lines of three dashes."""
-    lines = text.splitlines()
+    lines = LINE_END.split(text)
     about, start = front_matter(lines, path)
     principles: list[Principle] = []
     parts: dict[str, list[str]] = {}
