@@ -51,8 +51,8 @@ def heading(results: Record) -> list[str]:
     study, counts = results["study"], results["counts"]
     about = (
         f"teachwhy study `{study['name']}`, model `{results['model']['name']}`: {len(results['arms'])} arms; "
-        f"{counts['examples']:,} examples of {counts['principles']:,} principles taught, {counts['items']:,} items "
-        "examined."
+        f"{counts['examples']:,} examples taught, a policy of {counts['principles']:,} principles, "
+        f"{counts['items']:,} items examined."
     )
     return [f"# {plain(study['question'] or study['name'])}", inline(about), lines(study["about"])]
 
