@@ -158,6 +158,9 @@ def test_huge_and_deep_values(value):
     assert time.perf_counter() - started < 1
 
 
+BARE = '{"name": "read_mail", "arguments": {"id": "m1"}}'
+
+
 @given(
     st.text()
     | st.lists(st.sampled_from(["<tool_call>", "</tool_call>", '{"name": "list_mail"}', "[", '"', "{", "}", " "])).map(
@@ -181,8 +184,11 @@ def test_any_answer_is_read(text):
         "<tool_call>" + " " * 10_000_000,
         call_text("write_file", {"path": "x", "text": "y" * 10_000_000}),
         call_text("list_mail", {}) * 100_000,
+        BARE * 200_000,
+        '{"name": "a", "arguments": {"a":' + "[" * 10_000_000,
+        "```json\n" * 1_000_000,
     ],
-    ids=range(8),
+    ids=range(11),
 )
 def test_answers_of_ten_megabytes_cost_little(text):
     started = time.perf_counter()
@@ -198,6 +204,28 @@ def test_a_call_is_found_though_its_tag_is_not_closed_and_its_text_has_tags():
     assert [(call.tool, call.state) for call in state.calls] == [("write_file", "done"), ("list_mail", "done")]
     listed = '<tool_call>[{"name": "list_mail"}, {"name": "read_log"}]</tool_call>'
     assert [call.tool for call in carry_out(State(WORLD), listed, ALL, 1).calls] == ["list_mail", "read_log"]
+
+
+@pytest.mark.parametrize(
+    ("text", "tools"),
+    [
+        (BARE, ["read_mail"]),
+        (f"  {BARE}\n", ["read_mail"]),
+        (f"```json\n{BARE}\n```", ["read_mail"]),
+        (f"{BARE}\n{BARE}", ["read_mail", "read_mail"]),
+        (f"{BARE}\n" * 20, ["read_mail"] * MOST_CALLS + [""]),
+        ('{"name": "no_such_tool", "arguments": {}}', [""]),
+        (f"I would write {BARE}", []),
+        (f"{BARE} That is what I would do.", []),
+        ('{"name": "Jo", "age": 3}', []),
+        ('{"name": "read_mail"}', []),
+        ('{"name": "read_mail", "arguments": "m1"}', []),
+        (f"{BARE} {call_text('list_mail', {})}", ["list_mail"]),
+    ],
+    ids=range(12),
+)
+def test_an_answer_that_is_nothing_but_calls_needs_no_tags(text, tools):
+    assert [call.tool for call in carry_out(State(WORLD), text, ALL, 1).calls] == tools
 
 
 # What each tool does

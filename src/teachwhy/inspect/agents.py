@@ -9,7 +9,7 @@ from inspect_ai.tool import ToolInfo
 
 from ..evals import Answer
 from ..evals.honeypots import RunCase, Step, step, tool_descriptions
-from ..evals.honeypots.calls import calls_in
+from ..evals.honeypots.calls import OPENING, calls_in
 from ..models.api import as_messages, as_tool, read_output
 from .asking import Spoken
 
@@ -60,7 +60,8 @@ def told(said: ChatMessage, after: Step) -> list[ChatMessage]:
     text as well. A native call beyond those that are carried out has the last result, which says so.
     """
     native = said.tool_calls or [] if isinstance(said, ChatMessageAssistant) else []
-    first = min(len(calls_in(said.text)), len(after.results))
+    written_out = calls_in(said.text) if OPENING in said.text or not native else []
+    first = min(len(written_out), len(after.results))
     results = after.results[first:]
     found: list[ChatMessage] = [
         ChatMessageTool(content=results[min(place, len(results) - 1)], tool_call_id=call.id, function=call.function)

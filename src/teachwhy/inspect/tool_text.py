@@ -37,10 +37,9 @@ def signature(tool: ToolInfo) -> str:
 
 def read_calls(text: str) -> tuple[str, list[ToolCall]]:
     """What is said before the first call, and the calls; one that cannot be read holds what was wrong with it."""
+    calls = [as_call(value, number) for number, value in enumerate(calls_in(text), 1)]
     before, opened, _ = text.partition(OPENING)
-    if not opened:
-        return text, []
-    return before.strip(), [as_call(value, number) for number, value in enumerate(calls_in(text), 1)]
+    return (before.strip() if opened else "" if calls else text), calls
 
 
 def as_call(value: Any, number: int) -> ToolCall:

@@ -39,9 +39,14 @@ def call_text(name: str, arguments: Mapping[str, Any]) -> str:
 
 
 def calls_in(text: str) -> list[Any]:
-    """What stands behind each opening tag, as JSON values; a Malformed where it is no JSON. A list is several calls."""
+    """What stands behind each opening tag, as JSON values; a Malformed where it is no JSON. A list is several calls.
+
+    Small models leave the tags away: an answer without any that is nothing but calls is read as those.
+    """
     found: list[Any] = []
     place = text.find(OPENING)
+    if place < 0:
+        return bare_calls(text)
     while place >= 0 and len(found) <= MOST_CALLS:
         place += len(OPENING)
         try:
@@ -53,12 +58,33 @@ def calls_in(text: str) -> list[Any]:
     return found[: MOST_CALLS + 1]
 
 
+def bare_calls(text: str) -> list[Any]:
+    """The calls that are all there is of an answer, but for a fence of Markdown; none where anything else is there."""
+    rest = FENCE.sub(r"\1", text[:LONGEST_ANSWER].strip())
+    found: list[Any] = []
+    while rest and len(found) <= MOST_CALLS:
+        try:
+            value, end = DECODER.raw_decode(rest)
+        except (ValueError, RecursionError):
+            return []
+        if (
+            not isinstance(value, dict)
+            or set(value) != {"name", "arguments"}
+            or not isinstance(value["arguments"], dict)
+        ):
+            return []
+        found.append(value)
+        rest = rest[end:].lstrip()
+    return found
+
+
 def refuse(name: str) -> None:
     raise ValueError(f"{name} is no JSON value")
 
 
 DECODER = json.JSONDecoder(parse_constant=refuse)
 SPACE = re.compile(r"\s*")
+FENCE = re.compile(r"\A```(?:json|tool_call)?\n(.*?)\n?```\Z", re.DOTALL)
 
 
 def carry_out(state: State, text: str, tools: Sequence[str], answer: int) -> State:
