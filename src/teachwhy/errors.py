@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,17 @@ class TeachwhyError(Exception):
         if self.remedy:
             lines.append(f"  next:  {self.remedy}")
         return "\n".join(lines)
+
+
+@contextmanager
+def named_in(file: Path, *things: str) -> Iterator[None]:
+    """What goes wrong within in one of these things, and names no file, is in this file of the user's."""
+    try:
+        yield
+    except TeachwhyError as error:
+        if not error.where.startswith(tuple(f"{thing} " for thing in things)):
+            raise
+        raise type(error)(error.what, where=f"{file}, {error.where}", remedy=error.remedy) from None
 
 
 class InputError(TeachwhyError):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..data import Writing
+from ..errors import named_in
 from ..evals import Item
 from ..models import ChatFormat
 from .arm_setting import ArmSetting
@@ -43,9 +44,10 @@ def lessons_of(
             counted=setting.examples or counted,
             earlier=tuple(found),
         )
-        made = stage.lessons(making)
-        if stage.checkpoints:
-            stage.update_at(100, made.updates)
+        with named_in(study.path, "stage", "case", "document"):
+            made = stage.lessons(making)
+            if stage.checkpoints:
+                stage.update_at(100, made.updates)
         found.append(made)
     return found
 
