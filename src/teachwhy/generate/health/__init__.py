@@ -13,11 +13,12 @@ from .lesson import Lesson, lessons_of, read_lessons
 from .page import health_page, health_table
 from .phrases import names, openings, stock_phrases
 from .reasons import contradicting, flat_refusals, restating
-from .repeats import exact_duplicates, near_duplicates, overlap_with_items, overlap_with_policy
+from .repeats import exact_duplicates, going_round, near_duplicates, overlap_with_items, overlap_with_policy
 
 CHECKS = (
     exact_duplicates,
     near_duplicates,
+    going_round,
     overlap_with_items,
     overlap_with_policy,
     openings,

@@ -15,6 +15,8 @@ from .wording import said
 FEWEST_WORDS = RUN_OF_WORDS
 # 16 bands of 8 rows: a pair at the threshold meets in some band 95 times in 100, one at half of it 6 in 100.
 BANDS = 16
+ROUND_RUN = 4  # words
+ROUND_SHARE = 0.2
 COMPARED = ("situation", "action", "reason", "rejected")
 
 
@@ -115,6 +117,29 @@ def near_earlier(texts: Sequence[Sequence[str]]) -> dict[int, int]:
             like = (sketches[order[met]] == sketches[other[met]]).mean(axis=1) >= NEAR_DUPLICATE
             nearest[order[met][like]] = other[met][like]
     return {int(place): int(nearest[place]) for place in np.flatnonzero(nearest != places)}
+
+
+@check(
+    "texts that go round",
+    f"Runs of {ROUND_RUN} words that stood in the same text before, as a share of all its runs: weak models fall into "
+    f"a loop. Flagged above {ROUND_SHARE:.0%}; texts that people would keep have less than a tenth.",
+)
+def going_round(corpus: Corpus) -> Found:
+    shares = [
+        (lesson, name, round_share(said(text))) for lesson in corpus.lessons for name, text in lesson.written.items()
+    ]
+    flagged = [
+        (lesson.id, f"{share:.0%} of its {name} stood there before: “{cut(lesson.written[name], 60)}”")
+        for lesson, name, share in shares
+        if share > ROUND_SHARE
+    ]
+    numbers = {"texts": len(shares), "highest": round(max((share for *_, share in shares), default=0.0), 4)}
+    return Found(numbers, by_lesson(flagged))
+
+
+def round_share(said: Sequence[str]) -> float:
+    runs = [tuple(said[start : start + ROUND_RUN]) for start in range(len(said) - ROUND_RUN + 1)]
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
 @check(
