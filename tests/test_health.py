@@ -15,6 +15,7 @@ from teachwhy.cli import app
 from teachwhy.data import read_documents, read_examples
 from teachwhy.errors import InputError
 from teachwhy.evals import read_items
+from teachwhy.evals.honeypots import call_text
 from teachwhy.generate.health import (
     CHECKS,
     Lesson,
@@ -220,6 +221,15 @@ def test_overlap_with_items_and_with_the_policy_are_told_apart(real, policy, ite
     assert of_items["overlap with items"]["flagged"][0]["id"] == real[0].id
     assert items[5].pair in of_items["overlap with items"]["flagged"][0]["found"]
     assert of_policy["overlap with the policy"]["flagged"][0]["id"] == real[0].id
+
+
+def test_calls_of_tools_are_no_habit_of_words(real, policy):
+    arguments = {"id": "the first of them all, or whichever was left lying there " * 4}
+    call = call_text("read_mail", arguments)
+    acting = [changed(one, action=f"{call}\n{one.action}\n{call}") for one in real]
+    told = found(acting, policy)
+    assert {told[name]["state"] for name in ("openings", "stock phrases", "texts that go round")} == {"well"}
+    assert told["openings"]["numbers"] == found(real, policy)["openings"]["numbers"]
 
 
 def test_what_is_flagged_names_the_lesson(real, policy):

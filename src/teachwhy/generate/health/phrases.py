@@ -11,7 +11,7 @@ from typing import Any
 from ...text import content_words
 from .check import CannotRun, Corpus, Found, check, share_of
 from .lesson import Lesson
-from .wording import said
+from .wording import said, without_calls
 
 OPENING_WORDS = 3
 # A tenth of all texts with one opening is seen by a model as the way to begin; careful writers stay below it.
@@ -66,7 +66,7 @@ def openings(corpus: Corpus) -> Found:
 
 
 def opening_of(text: str) -> str:
-    return " ".join(said(text[: 50 * OPENING_WORDS])[:OPENING_WORDS])
+    return " ".join(said(without_calls(text)[: 50 * OPENING_WORDS])[:OPENING_WORDS])
 
 
 def listed(counts: Iterable[tuple[str, int]], whole: int) -> list[dict[str, Any]]:
