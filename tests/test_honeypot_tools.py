@@ -215,6 +215,9 @@ def test_a_call_is_found_though_its_tag_is_not_closed_and_its_text_has_tags():
         (f"{BARE}\n{BARE}", ["read_mail", "read_mail"]),
         (f"{BARE}\n" * 20, ["read_mail"] * MOST_CALLS + [""]),
         ('{"name": "no_such_tool", "arguments": {}}', [""]),
+        (f"[{BARE}, {BARE}]", ["read_mail", "read_mail"]),
+        (f"```JSON\r\n{BARE}\r\n```", ["read_mail"]),
+        (f"{BARE}\n" * 20 + "That is all.", []),
         (f"I would write {BARE}", []),
         (f"{BARE} That is what I would do.", []),
         ('{"name": "Jo", "age": 3}', []),
@@ -222,7 +225,7 @@ def test_a_call_is_found_though_its_tag_is_not_closed_and_its_text_has_tags():
         ('{"name": "read_mail", "arguments": "m1"}', []),
         (f"{BARE} {call_text('list_mail', {})}", ["list_mail"]),
     ],
-    ids=range(12),
+    ids=range(15),
 )
 def test_an_answer_that_is_nothing_but_calls_needs_no_tags(text, tools):
     assert [call.tool for call in carry_out(State(WORLD), text, ALL, 1).calls] == tools

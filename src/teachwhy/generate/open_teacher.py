@@ -68,7 +68,8 @@ def open_teachers(order: Order, recipe: Recipe, answers: Answers, made_for: str,
     teachers = {}
     for name in names:
         speaker, identity = open_speaker(name, order, recipe, purses[name], say)
-        teachers[name] = Teacher(name, speaker, answers, order.asking.provider, identity, made_for)
+        held = isinstance(speaker, LocalSpeaker)
+        teachers[name] = Teacher(name, speaker, answers, order.asking.provider, identity, made_for, held)
     packages = ("inspect-ai",) if any(map(is_api, names)) else ()
     yield Opened(teachers[names[0]], teachers[names[-1]], prices, purses, others, packages)
 
@@ -95,4 +96,4 @@ def open_speaker(name: str, order: Order, recipe: Recipe, purse: Purse, say: Say
     source = find_model(name, base_folder=Path(), say=say)
     device = choose_device("auto")
     model = load_model(source, device=device, dtype=choose_dtype("auto", device))
-    return LocalSpeaker(model, MarksApart(model.chat, say)), fingerprint([source.fingerprint, "held to its form"])
+    return LocalSpeaker(model, MarksApart(model.chat, say)), source.fingerprint

@@ -21,8 +21,13 @@ REFUSAL = re.compile(
 )
 LONGEST = 200_000  # characters that are looked at: more than any answer that was asked for can have
 A_FEW = 4  # words
-WORD = r"\w{1,40}"  # a longer one would never let an answer end
-END_OF_SENTENCE = r"""[.!?…。！？]["'”’)]?"""
+# Words as `text.words` counts them, in classes that llguidance has, whose \w is ASCII. A longer word, or more
+# marks between two, would let an answer go on without end.
+PART = r"[\p{L}\p{N}_]{1,30}"
+WORD = rf"{PART}(['’]{PART})?"
+BETWEEN = r"([^\p{L}\p{N}_'’][^\p{L}\p{N}_]{0,11}|['’][^\p{L}\p{N}_]{1,11})"
+BEFORE = r"[^\p{L}\p{N}_.…]{0,6}"  # no dots: weak models take up those of the form that is shown
+END_OF_SENTENCE = r"""[)\]"'”’*]{0,3}[.!?…。！？।][)\]"'”’*]{0,3}"""
 WORDS_A_TOKEN = 0.5  # in an answer whose fields and marks are tokens too
 STARTS = 50  # braces at which an object is looked for
 TEXT, TRUTH, LIST = "text", "truth", "list"
@@ -57,9 +62,11 @@ class Form:
         return f"{said}:\n{json.dumps(shown)}"
 
     def schema(self, max_tokens: int) -> str:
-        """As a JSON schema, for a model that can be held to it. No text is so long that another finds no room."""
-        texts = sum(kind == TEXT for kind in self.fields.values()) + self.count * len(self.entry)
-        room = max(1, int(max_tokens * WORDS_A_TOKEN / max(1, texts)))
+        """As a JSON schema, for a model that can be held to it. A text without bounds leaves room for the others."""
+        names = [name for name, kind in self.fields.items() if kind == TEXT] + [*self.entry] * self.count
+        bounded = [self.words[name][1] for name in names if name in self.words]
+        left = max_tokens * WORDS_A_TOKEN - sum(bounded)
+        room = max(A_FEW, int(left / max(1, len(names) - len(bounded))))
         return json.dumps(
             schema_of({name: self.schema_of_field(name, kind, room) for name, kind in self.fields.items()})
         )
@@ -81,9 +88,10 @@ def schema_of(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def text_of(fewest: int, most: int) -> dict[str, Any]:
-    """Of a text of so many words; one of more than a few does not end in the midst of a sentence."""
-    before = rf"[\"'“‘(¿¡]?({WORD}\W{{1,3}}){{{fewest - 1},{most - 1}}}"
-    return {"type": "string", "pattern": rf"^{before}{WORD}{END_OF_SENTENCE if fewest > A_FEW else ''}$"}
+    """Of a text of so many words, which ends as a sentence does if it cannot be a few words alone."""
+    end = END_OF_SENTENCE if fewest > A_FEW else f"({END_OF_SENTENCE})?"
+    words = rf"({WORD}{BETWEEN}){{{max(1, fewest) - 1},{most - 1}}}{WORD}"
+    return {"type": "string", "pattern": rf"^{BEFORE}{words}\p{{M}}{{0,3}}{end}$"}
 
 
 @dataclass(frozen=True)

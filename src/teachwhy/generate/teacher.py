@@ -59,6 +59,11 @@ class Stopped(Exception):
     """Nothing more can be asked in this run: the budget is spent, or the teacher no longer answers."""
 
 
+def schema_of(question: Question, manner: Manner) -> str:
+    """The JSON schema of what is asked for, "" where no form is."""
+    return question.form.schema(manner.max_new_tokens) if question.form else ""
+
+
 def told_why(question: Question, read: Read | None) -> Question:
     """A question that is asked anew says at its head what was wrong with the answer before."""
     if question.form is None or read is None or read.cause not in (UNFIT, MALFORMED):
@@ -74,8 +79,8 @@ class Teacher:
 
     name: as it was given. identity: of what answers under that name, where more is known of it than the name, such as
     its weights. made_for: of the order that answers are asked for. pinned: the provider that must serve it, part of
-    every key. troubles: how often each failure was met, by stage and cause; used: what each stage took; tell: is told
-    of every answer that comes.
+    every key. held: whether it can be held to the form that is asked for. troubles: how often each failure was met, by
+    stage and cause; used: what each stage took; tell: is told of every answer that comes.
     """
 
     name: str
@@ -84,6 +89,7 @@ class Teacher:
     pinned: str = ""
     identity: str = ""
     made_for: str = ""
+    held: bool = False
     troubles: Counter[tuple[str, str]] = field(default_factory=Counter)
     used: dict[str, Usage] = field(default_factory=dict)
     tell: Callable[[str], None] = lambda stage: None
@@ -158,7 +164,7 @@ class Teacher:
         """A reply to each question, those that are known and the others asked for together."""
         prompts = [self.speaker.chat.prompt(question.messages) for question in questions]
         keys = [
-            self.key(prompt, manner, question.sample, sample)
+            self.key(prompt, question, manner, sample)
             for prompt, question, sample in zip(prompts, questions, samples, strict=True)
         ]
         known = {key: reply for key in dict.fromkeys(keys) if (reply := self.answers.known(key))}
@@ -196,14 +202,14 @@ class Teacher:
             sampling=sampling,
             on_reply=on_reply,
             on_ask=on_ask,
-            schemas=[question.form.schema(manner.max_new_tokens) if question.form else "" for *_, question in asked],
+            schemas=[schema_of(question, manner) for *_, question in asked],
         )
         stopped = next((reply.cause for reply in replies if reply.cause in (OVER_BUDGET, GIVEN_UP)), None)
         if stopped:
             raise Stopped(stopped)
         return {key: in_whole_characters(reply) for (key, _, _), reply in zip(asked, replies, strict=True)}
 
-    def key(self, prompt: str, manner: Manner, sample: int, again: int) -> str:
+    def key(self, prompt: str, question: Question, manner: Manner, again: int) -> str:
         """Of all that an answer depends on. again: how often an answer of no use came before."""
         told = [
             self.identity or self.name,
@@ -211,9 +217,10 @@ class Teacher:
             prompt,
             manner.max_new_tokens,
             manner.temperature,
-            sample,
+            question.sample,
             again,
         ]
+        told += [schema_of(question, manner)] if self.held else []
         return fingerprint(told)
 
 

@@ -73,10 +73,13 @@ class Chat:
 
     @cached_property
     def guide(self) -> Any:
-        """The tokenizer as llguidance wants it, for answers that are held to a schema."""
+        """The tokenizer as llguidance wants it, to hold answers to a schema; None where it cannot read it."""
         from llguidance.hf import from_tokenizer
 
-        return from_tokenizer(self.tokenizer, eos_token=self.stop_tokens)
+        try:
+            return from_tokenizer(self.tokenizer, eos_token=self.stop_tokens)
+        except ValueError:  # a tokenizer in Python
+            return None
 
     @cached_property
     def template_hash(self) -> str:

@@ -44,7 +44,7 @@ def lessons_of(
             counted=setting.examples or counted,
             earlier=tuple(found),
         )
-        with named_in(study.path, "stage", "case", "document"):
+        with named_in(study.path, "stage"):
             made = stage.lessons(making)
             if stage.checkpoints:
                 stage.update_at(100, made.updates)

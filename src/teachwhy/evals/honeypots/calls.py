@@ -62,20 +62,21 @@ def bare_calls(text: str) -> list[Any]:
     """The calls that are all there is of an answer, but for a fence of Markdown; none where anything else is there."""
     rest = FENCE.sub(r"\1", text[:LONGEST_ANSWER].strip())
     found: list[Any] = []
-    while rest and len(found) <= MOST_CALLS:
+    while rest:
         try:
             value, end = DECODER.raw_decode(rest)
         except (ValueError, RecursionError):
             return []
-        if (
-            not isinstance(value, dict)
-            or set(value) != {"name", "arguments"}
-            or not isinstance(value["arguments"], dict)
-        ):
+        values = value if isinstance(value, list) else [value]
+        if not values or not all(map(is_call, values)):
             return []
-        found.append(value)
+        found += values
         rest = rest[end:].lstrip()
-    return found
+    return found[: MOST_CALLS + 1]
+
+
+def is_call(value: Any) -> bool:
+    return isinstance(value, dict) and {*value} == {"name", "arguments"} and isinstance(value["arguments"], dict)
 
 
 def refuse(name: str) -> None:
@@ -84,7 +85,7 @@ def refuse(name: str) -> None:
 
 DECODER = json.JSONDecoder(parse_constant=refuse)
 SPACE = re.compile(r"\s*")
-FENCE = re.compile(r"\A```(?:json|tool_call)?\n(.*?)\n?```\Z", re.DOTALL)
+FENCE = re.compile(r"\A```(?:json|tool_call)?\r?\n(.*?)\s*```\Z", re.DOTALL | re.IGNORECASE)
 
 
 def carry_out(state: State, text: str, tools: Sequence[str], answer: int) -> State:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt, model_validator
 
 from ..draft import Draft, shared_out
 from ..reading import LIST, Form
@@ -22,7 +22,9 @@ class Spread(AskingStage):
 
     kind: Literal["spread"] = "spread"
     gives: list[str] = Field(min_length=1, description="The fields of each entry.")
-    count: int | Literal["rest"] = Field(REST, description="How many; rest: as many as lessons are still wanted.")
+    count: PositiveInt | Literal["rest"] = Field(
+        REST, description="How many; rest: as many as lessons are still wanted."
+    )
     at_least: int = Field(1, gt=0, description="Lessons that are to come of an entry, where so many are wanted.")
     per_call: int = Field(5, gt=0, description="Entries that are asked for at once, where `count` is rest.")
     words: dict[str, tuple[int, int]] = Field(
@@ -31,6 +33,15 @@ class Spread(AskingStage):
     )
     temperature: float = Field(1.0, ge=0, le=2)
     max_tokens: int = Field(1200, gt=0)
+
+    @model_validator(mode="after")
+    def bound_what_it_gives(self) -> Spread:
+        for name, (fewest, most) in self.words.items():
+            if name not in self.gives:
+                raise ValueError(f"`words` names {name!r}, which is not under `gives`")
+            if not 1 <= fewest <= most:
+                raise ValueError(f"`words` of {name!r} must be two numbers above 0, the fewest and the most")
+        return self
 
     def given(self) -> set[str]:
         return set(self.gives)
