@@ -137,8 +137,9 @@ def going_round(corpus: Corpus) -> Found:
     return Found(numbers, by_lesson(flagged))
 
 
-def round_share(said: Sequence[str]) -> float:
-    runs = [tuple(said[start : start + ROUND_RUN]) for start in range(len(said) - ROUND_RUN + 1)]
+def round_share(text: Sequence[str]) -> float:
+    """Of all runs of words in a text, given word by word, the share that stood in it before."""
+    runs = [tuple(text[start : start + ROUND_RUN]) for start in range(len(text) - ROUND_RUN + 1)]
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
