@@ -229,11 +229,15 @@ def of_run(study: Path, runs: Path) -> tuple[list[Load], Costs, dict[str, Any]]:
         few, _ = processor_seconds(lambda: collect(part_of(job, half, Path(folder) / job.run.name), {}))
     whole, _ = processor_seconds(lambda: collect(job, {}))
     collected = max(0.0, (whole - few) / (len(units) - len(half)))
-    loads, written = [], 0
+    loads: dict[str, Load] = {}
+    written = 0
     for unit in units:
         records = [read_json(unit.evals_folder(job.run) / f"{exam}.json") for exam in job.study.settings.exams]
-        train = read_json(unit.train_folder(job.run) / "train.json") if unit.trained else {"seconds": 0.0}
-        loads.append(Load(unit.seed, train["seconds"] + sum(record["seconds"] for record in records)))
+        train = read_json(unit.train_folder(job.run) / "train.json") if unit.trained else {}
+        # One task trains a unit and sits the exams of its checkpoints; what is kept midway says no time of its own.
+        before = loads.get(unit.whole, Load(unit.seed, 0.0))
+        seconds = before.seconds + train.get("seconds", 0.0) + sum(record["seconds"] for record in records)
+        loads[unit.whole] = replace(before, seconds=seconds)
         folders = [unit.evals_folder(job.run), *([unit.train_folder(job.run)] if unit.trained else [])]
         written += sum(file.stat().st_size for folder in folders for file in folder.iterdir())
     model = sum(file.stat().st_size for file in Path(job.source.folder).iterdir() if file.is_file())
@@ -247,7 +251,7 @@ def of_run(study: Path, runs: Path) -> tuple[list[Load], Costs, dict[str, Any]]:
         results=max(0.0, whole - collected * count),
     )
     about = {"units": count, "bytes_a_unit": written // count, "bytes_of_the_model": model}
-    return loads, costs, about
+    return list(loads.values()), costs, about
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

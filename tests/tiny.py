@@ -13,8 +13,8 @@ TEMPLATE = (
 )
 
 
-def build_tiny_model(folder: Path, *, template: str = TEMPLATE, context: int = 512) -> Path:
-    """Save a two-layer random Llama (hidden size 32, about 300 tokens, seed 0) with its tokenizer."""
+def build_tiny_model(folder: Path, *, template: str = TEMPLATE, context: int = 512, head: int = 8) -> Path:
+    """Save a two-layer random Llama (four heads of `head`, about 300 tokens, seed 0) with its tokenizer."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -31,7 +31,7 @@ def build_tiny_model(folder: Path, *, template: str = TEMPLATE, context: int = 5
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(vocabulary),
-        hidden_size=32,
+        hidden_size=4 * head,
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=4,

@@ -1,16 +1,28 @@
-"""The local runner: an exam's requests to one model, in batches, into answers."""
+"""The local runner: an exam's requests to one model, in batches, into answers; by transformers or through vLLM."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from ..models import Choice, Ended, LanguageModel, Sampling, generate, score_after, score_choices
+from ..models import (
+    Choice,
+    Ended,
+    LanguageModel,
+    Sampling,
+    VllmModel,
+    generate,
+    generate_through,
+    score_after,
+    score_choices,
+    score_through,
+)
 from ..text import fingerprint
 from .exam import Answer, ExamFormat, Request
 
 
 def answer_requests(
-    model: LanguageModel,
+    model: LanguageModel | VllmModel,
     requests: Sequence[Request],
     prompts: Mapping[str, str],
     format: ExamFormat,
@@ -32,6 +44,7 @@ def answer_requests(
 
     def score_ended(ended: Ended) -> None:
         """Score rows whose words before the action are tokens that they wrote: nothing has to be read again."""
+        assert isinstance(model, LanguageModel)
         keep = {
             place: kept
             for place, (row, new) in enumerate(zip(ended.rows, ended.new, strict=True))
@@ -41,14 +54,13 @@ def answer_requests(
         found = score_after(model, ended, list(keep), list(keep.values()), [options[row] for row in rows])
         scores.update(zip(rows, found, strict=True))
 
-    texts = generate(
-        model,
-        [prompts[requests[index].item] + requests[index].opening for index in asked],
-        max_new_tokens=max_new_tokens,
-        sampling=Sampling(temperature, [seed_of(requests[index], sample) for index in asked]) if temperature else None,
-        on_ended=score_ended,
-        progress=lambda done: progress(done + len(scores), total),
-    )
+    openings = [prompts[requests[index].item] + requests[index].opening for index in asked]
+    sampling = Sampling(temperature, [seed_of(requests[index], sample) for index in asked]) if temperature else None
+    told: dict[str, Any] = {"sampling": sampling, "progress": lambda done: progress(done + len(scores), total)}
+    if isinstance(model, VllmModel):
+        texts = generate_through(model, openings, max_new_tokens=max_new_tokens, **told)
+    else:
+        texts = generate(model, openings, max_new_tokens=max_new_tokens, on_ended=score_ended, **told)
     written = dict(zip(asked, texts, strict=True))
     said = [request.opening + written.get(index, "") for index, request in enumerate(requests)]
     others = [index for index in range(len(requests)) if options[index] and index not in scores]
@@ -56,9 +68,15 @@ def answer_requests(
         Choice(prompts[requests[index].item] + before_action(said[index], format), options[index]) for index in others
     ]
     done = total - len(others)
-    scores.update(
-        zip(others, score_choices(model, choices, progress=lambda more: progress(done + more, total)), strict=True)
-    )
+
+    def more(scored: int) -> None:
+        progress(done + scored, total)
+
+    if isinstance(model, VllmModel):
+        found = score_through(model, choices, progress=more)
+    else:
+        found = score_choices(model, choices, progress=more)
+    scores.update(zip(others, found, strict=True))
     choice = [dict(zip(request.options, scores.get(index, ()), strict=True)) for index, request in enumerate(requests)]
     return [
         Answer(request.item, request.format, said[index], choice[index], sample)

@@ -10,6 +10,7 @@ from .names import full_name, is_api
 from .price import PRICES, Price, Purse, read_price
 from .sampling import Sampling
 from .speaker import ChatFormat, LocalSpeaker, OnAsk, OnReply, Reply, Speaker
+from .vllm import VllmModel, generate_through, score_through, start_vllm, stop_vllm, vllm_version, with_adapter
 from .weights import Trainable, check_four_bit, load_for_training, load_trained, load_weights, save_trained
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Sampling",
     "Speaker",
     "Trainable",
+    "VllmModel",
     "attach_new",
     "check_four_bit",
     "choose_device",
@@ -41,6 +43,7 @@ __all__ = [
     "find_model",
     "full_name",
     "generate",
+    "generate_through",
     "is_api",
     "load_chat",
     "load_for_training",
@@ -52,4 +55,9 @@ __all__ = [
     "save_trained",
     "score_after",
     "score_choices",
+    "score_through",
+    "start_vllm",
+    "stop_vllm",
+    "vllm_version",
+    "with_adapter",
 ]

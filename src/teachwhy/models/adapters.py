@@ -94,19 +94,10 @@ def load_with_adapter(
     source: ModelSource, folder: Path, *, device: str, dtype: str, probe: str
 ) -> tuple[LanguageModel, Canary]:
     """The model with the adapter of `folder` merged in, and the canary that proves it."""
-    from peft import PeftModel
-
     model = load_model(source, device=device, dtype=dtype)
     tokens = model.chat.tokens(probe)
     base = mean_log_probability(model.network, tokens)
-    try:
-        peft_network = PeftModel.from_pretrained(model.network, str(folder))
-    except Exception as error:
-        raise ModelError(
-            f"The adapter cannot be loaded: {str(error).splitlines()[0]}",
-            where=str(folder),
-            remedy="Delete that folder and run again; it will be trained anew.",
-        ) from None
+    peft_network = open_adapter(model.network, folder)
     through_peft = mean_log_probability(peft_network, tokens)
     merged = peft_network.merge_and_unload(safe_merge=True)
     merged.eval()
@@ -121,13 +112,31 @@ def load_with_adapter(
     return LanguageModel(merged, model.chat, source, model.device, model.dtype), canary
 
 
+def open_adapter(network: Any, folder: Path) -> Any:
+    """A network with the adapter of `folder` in PEFT's own layers. Errors (ModelError): it cannot be read."""
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(network, str(folder))
+    except Exception as error:
+        raise ModelError(
+            f"The adapter cannot be loaded: {str(error).splitlines()[0]}",
+            where=str(folder),
+            remedy="Delete that folder and run again; it will be trained anew.",
+        ) from None
+
+
 def mean_log_probability(network: Any, tokens: Sequence[int]) -> float:
     """Mean log-probability (nats) of each token after those before it."""
+    mean = log_probabilities_of(network, tokens).double().mean().item()
+    return mean if math.isfinite(mean) else float("nan")
+
+
+def log_probabilities_of(network: Any, tokens: Sequence[int]) -> Any:
+    """Log-probability (nats) of each token but the first after those before it: shape (tokens - 1,), float32."""
     import torch
 
-    device = next(network.parameters()).device
-    ids = torch.tensor([list(tokens)], device=device)
+    ids = torch.tensor([list(tokens)], device=next(network.parameters()).device)
     with torch.inference_mode():
-        log_probabilities = network(input_ids=ids).logits[0, :-1].float().log_softmax(-1)
-    picked = log_probabilities.gather(1, ids[0, 1:, None]).double().mean().item()
-    return picked if math.isfinite(picked) else float("nan")
+        found = network(input_ids=ids).logits[0, :-1].float().log_softmax(-1)
+    return found.gather(1, ids[0, 1:, None])[:, 0]

@@ -12,7 +12,7 @@ from .wording import MINUS, Record, format_label, level_text, share, subset_labe
 
 SHORT_HASH = 12
 PLACES = {"first": "before it", "last": "behind it", "woven": "between its sentences"}
-VERSIONS = ("teachwhy", "torch", "transformers", "peft")
+VERSIONS = ("teachwhy", "torch", "transformers", "peft", "vllm")
 
 
 def methods(results: Record) -> str:

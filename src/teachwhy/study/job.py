@@ -50,7 +50,8 @@ class Job:
 
     def stage_stamps(self, unit: Unit) -> list[str]:
         stages = zip(self.study.stages(unit.arm), self.prepared.lessons[unit.arm.whole], strict=True)
-        return train_stamps(list(stages), self.source, unit, dict(self.environment))
+        environment = {name: value for name, value in self.environment.items() if name != "vllm"}  # it trains nothing
+        return train_stamps(list(stages), self.source, unit, environment)
 
     def checkpoints(self, unit: Unit) -> list[Unit]:
         """The units that are examined on the way of this one, and trained with it."""

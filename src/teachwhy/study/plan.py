@@ -108,7 +108,7 @@ def study_stamp(study: Study, source: ModelSource, judge: ModelSource) -> dict[s
     left_out = {"arms", "seeds", "workers", "executor", "model", "name", "quick"}
     settings = study.settings.model_dump(mode="json", exclude=left_out)
     settings["train"] = study.settings.train.recipe()
-    for later in ("sampling", "stages"):  # stamps of studies without them are as they were
+    for later in ("sampling", "stages", "engine"):  # stamps of studies without them are as they were
         if not settings[later]:
             del settings[later]
     return {
@@ -175,7 +175,8 @@ def evals_stamp(
     asked_on = [format.judged, judge, [case.hangs_on for case in cases]] if found.follow_up else None
     longest, sampling = study.settings.max_new_tokens, study.settings.sampling
     parts = ["evals", found.version, model, prompts, requests, written, asked_on, longest, environment]
-    return fingerprint([*parts, *([sampling.model_dump()] if sampling else [])])
+    later = [setting.model_dump() for setting in (sampling, study.settings.engine) if setting]
+    return fingerprint([*parts, *later])
 
 
 def stamp_fits(path: Path, stamp: Any) -> bool:

@@ -24,6 +24,7 @@ from ..models import (
     choose_dtype,
     find_model,
     load_chat,
+    vllm_version,
 )
 from ..models.cache import cache_folder
 from ..models.load import model_context
@@ -177,6 +178,7 @@ def environment_of(study: Study) -> dict[str, Any]:
         "compile": compiler_found() and device == "cpu" if compile is None else compile,
         "torch": versions()["torch"],
         "transformers": versions()["transformers"],
+        **({"vllm": vllm_version()} if study.settings.engine else {}),
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ..data import Example, find_arm
 from ..errors import InputError, listed, unknown_name
 from ..evals import EXAMS, ExamFormat, Item, check_apart, honeypots
+from ..models import is_api
 from ..policy import Policy
 from .arm_setting import check_readable
 from .study_settings import CompetenceSetting, ContrastSetting, StudySettings
@@ -86,6 +87,24 @@ def check_noise(settings: StudySettings, where: str) -> None:
     if noise and noise.seed is not None and noise.seed not in settings.seeds:
         seeds = map(str, settings.seeds)
         raise unknown_name("seed in this study", str(noise.seed), seeds, where=f"{where}, field 'noise.seed'")
+
+
+def check_engine(settings: StudySettings, where: str) -> None:
+    """Refuse an engine for models that it cannot hold side by side, or that it does not hold."""
+    if settings.engine is None:
+        return
+    if settings.train.adapter == "none":
+        raise InputError(
+            "vLLM holds one base model and adapters beside it; this study trains the model's own weights.",
+            where=f"{where}, field 'engine'",
+            remedy="Take `engine` out, or train adapters (`train.adapter: lora`).",
+        )
+    if is_api(settings.model):
+        raise InputError(
+            "A model behind an API is served by its provider.",
+            where=f"{where}, field 'engine'",
+            remedy="Take `engine` out.",
+        )
 
 
 def check_markers(settings: StudySettings, where: str) -> None:

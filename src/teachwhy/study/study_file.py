@@ -29,6 +29,7 @@ from .study_checks import (
     check_arms,
     check_asked,
     check_contrast,
+    check_engine,
     check_floor,
     check_markers,
     check_noise,
@@ -175,6 +176,7 @@ def read_study(path: Path, *, model: str | None = None, quick: bool = False) -> 
     check_woven(settings, {setting.name: study.exam_format(setting) for setting in settings.arms}, str(path))
     check_quick(settings, str(path))
     check_noise(settings, str(path))
+    check_engine(settings, str(path))
     for where, contrast in named_contrasts(settings, path):
         check_subset(contrast, find_exam(contrast.exam).cases(study.material), where)
     return quickened(study) if quick else study

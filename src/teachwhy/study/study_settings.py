@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from ..evals import WORDINGS, PromptSet, honeypots
 from ..train.settings import TrainSettings
 from .arm_setting import FOLDER_NAME, PLACE, ArmSetting, Strict
+from .engine import EngineSettings
 from .sampling import SamplingSettings
 from .stages import AnyStage
 
@@ -149,6 +150,7 @@ class StudySettings(Strict):
     noise: NoiseSettings | None = Field(None, description="null: nothing is asked again.")
     shared: list[str] = Field(default_factory=list, description="Left out of the overlap check: system, policy.")
     quick: QuickSettings = QuickSettings()
+    engine: EngineSettings | None = Field(None, description="What writes and scores answers; null: transformers.")
     workers: int | None = Field(None, gt=0, description="Units at work at once; null fits the machine.")
     executor: str = Field("local", description="Where units are worked on: local, or ray for a cluster.")
 

@@ -17,13 +17,19 @@ from typing import Any
 from ..evals import Answer, ExamFormat, Item, Request, answer_requests, as_record, find_exam
 from ..models import (
     ApiModel,
+    Canary,
     LanguageModel,
+    ModelSource,
     Reply,
+    VllmModel,
     load_for_training,
     load_model,
     load_trained,
     load_weights,
     save_trained,
+    start_vllm,
+    stop_vllm,
+    with_adapter,
 )
 from ..models.load import model_context
 from ..text import fingerprint
@@ -52,7 +58,7 @@ class Sitting:
     """
 
     unit: Unit
-    model: LanguageModel | ApiModel
+    model: LanguageModel | VllmModel | ApiModel
     canary: Mapping[str, float]
     tell: Tell
     replies: list[Reply] = field(default_factory=list)
@@ -67,7 +73,8 @@ class Worker:
         self.network: Any = None
         self.trunk: Any = None
         self.loss: Any = None
-        self.judge: LanguageModel | None = None
+        self.judge: LanguageModel | VllmModel | None = None
+        self.engine: VllmModel | None = None
 
     def run(self, step: Step, tell: Tell) -> None:
         if step.part == "training":
@@ -117,6 +124,9 @@ class Worker:
         job = self.job
         self.judge = None  # training needs the memory more; the next exam loads it again
         before = self.step_zero(unit.real_seed)
+        if self.engine:
+            stop_vllm(self.engine)  # one of the two has the memory of the device
+            self.engine = None
         model, network = self.prepare_network()
         stages, stamps = job.study.stages(unit.arm), job.stage_stamps(unit)
         for number, (stage, stamp) in enumerate(zip(stages, stamps, strict=True), start=1):
@@ -188,24 +198,16 @@ class Worker:
 
     def examine(self, unit: Unit, tell: Tell) -> None:
         tell("loading", 0, 1, "")
-        job, environment = self.job, self.job.environment
+        job = self.job
         canary: dict[str, float] = {}
-        model: LanguageModel | ApiModel
+        model: LanguageModel | VllmModel | ApiModel
         if job.source.behind_api:
             model = self.model_behind_api()
         elif unit.trained:
-            acted = job.study.examples[0].action if job.study.examples else ""  # an arm may be taught by stages alone
-            probe = next(iter(job.prepared.prompts[unit.arm.name].values())) + acted
-            model, found = load_trained(
-                job.source,
-                unit.train_folder(job.run),
-                device=environment["device"],
-                dtype=environment["dtype"],
-                probe=probe,
-            )
+            model, found = self.trained_model(unit)
             canary = asdict(found)
         else:
-            model = load_model(job.source, device=environment["device"], dtype=environment["dtype"])
+            model = self.load_engine() if job.study.settings.engine else self.load(job.source)
             self.judge = model if job.judge == job.source else self.judge
         sitting = Sitting(unit, model, canary, tell)
         for exam in job.study.settings.exams:
@@ -215,6 +217,38 @@ class Worker:
         for name, stamp in job.again_stamps(unit).items():
             if not stamp_fits(unit.evals_folder(job.run) / f"{name}.json", stamp):
                 self.repeat(sitting, name, stamp)
+
+    def trained_model(self, unit: Unit) -> tuple[LanguageModel | VllmModel, Canary]:
+        """The model as this unit was trained, and the canary that proves it."""
+        job, environment = self.job, self.job.environment
+        folder, dtype = unit.train_folder(job.run), environment["dtype"]
+        acted = job.study.examples[0].action if job.study.examples else ""  # an arm may be taught by stages alone
+        probe = next(iter(job.prepared.prompts[unit.arm.name].values())) + acted
+        if job.study.settings.engine:
+            return with_adapter(self.load_engine(), folder, dtype=dtype, probe=probe)
+        return load_trained(job.source, folder, device=environment["device"], dtype=dtype, probe=probe)
+
+    def load(self, source: ModelSource) -> LanguageModel:
+        environment = self.job.environment
+        return load_model(source, device=environment["device"], dtype=environment["dtype"])
+
+    def load_engine(self) -> VllmModel:
+        """The base model in vLLM, kept for the next unit. What training holds is given back first."""
+        settings = self.job.study.settings
+        assert settings.engine is not None
+        if self.engine is None:
+            self.forget_training()
+            dtype, rank = self.job.environment["dtype"], settings.train.rank
+            self.engine = start_vllm(self.job.source, dtype=dtype, rank=rank, options=settings.engine.options)
+        return self.engine
+
+    def forget_training(self) -> None:
+        """Give back what training holds: vLLM, in a process of its own, wants the device for itself."""
+        import torch
+
+        self.model = self.network = self.trunk = self.loss = None
+        give_back_memory()
+        torch.cuda.empty_cache()  # nothing, where there is no CUDA
 
     def sit(self, sitting: Sitting, exam: str) -> None:
         """Answers of one exam, with those of every round that follows from them, as often as the study asks."""
@@ -320,7 +354,7 @@ class Worker:
             answers += stopped(of_judge, too_long, sample)
         return answers
 
-    def too_long(self, model: LanguageModel, prompts: Mapping[str, str]) -> set[str]:
+    def too_long(self, model: LanguageModel | VllmModel, prompts: Mapping[str, str]) -> set[str]:
         """The cases whose prompt leaves no room for an answer; of those known beforehand there are none."""
         longest = model_context(model.source) - self.job.study.settings.max_new_tokens
         return {case for case, prompt in prompts.items() if len(model.chat.tokens(prompt)) > longest}
@@ -349,11 +383,12 @@ class Worker:
     def journal(self) -> Journal:
         return Journal.read(journal_path(self.job.run.parent, self.job.source.fingerprint))
 
-    def load_judge(self) -> LanguageModel:
-        """The judge, kept for the next unit."""
+    def load_judge(self) -> LanguageModel | VllmModel:
+        """The judge, kept for the next unit. It sits in vLLM where it is the model under study, untrained."""
         if self.judge is None:
-            environment = self.job.environment
-            self.judge = load_model(self.job.judge, device=environment["device"], dtype=environment["dtype"])
+            job = self.job
+            through_vllm = job.study.settings.engine and job.judge == job.source
+            self.judge = self.load_engine() if through_vllm else self.load(job.judge)
         return self.judge
 
 

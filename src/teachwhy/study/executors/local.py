@@ -41,7 +41,7 @@ def run_locally(job: Job, units: Sequence[Unit], workers: int, on_message: OnMes
                 if job.shared:
                     job.shared.push(job.run.parent, job.parts(hand.step.unit))
                 taught = [unit for unit in units if job.taught_as(unit) == hand.step.unit]
-                put_exams(hand.step, taught, waiting, workers)
+                put_exams(hand.step, taught, waiting, workers, apart=exams_apart(job))
             if "ended" in message or "failed" in message:
                 hand.trained = hand.trained or (hand.step is not None and hand.step.part == "training")
                 hand.step = None
@@ -64,16 +64,22 @@ def first_steps(job: Job, units: Sequence[Unit]) -> list[Step]:
     for unit in units:
         step = Step(unit, "exams") if job.trained(unit) else Step(job.taught_as(unit), "training")
         steps.setdefault((step.unit.name, step.part), step)
-    return list(steps.values())
+    found = list(steps.values())
+    return sorted(found, key=lambda step: step.part == "exams") if exams_apart(job) else found
 
 
-def put_exams(ended: Step, taught: Sequence[Unit], waiting: list[Step], workers: int) -> None:
+def exams_apart(job: Job) -> bool:
+    """Whether exams wait for all trainings: an engine of their own starts once, and wants the device for itself."""
+    return job.study.settings.engine is not None
+
+
+def put_exams(ended: Step, taught: Sequence[Unit], waiting: list[Step], workers: int, *, apart: bool = False) -> None:
     """Exams follow their training at once; only the last trainings go first, since they have the longest way to go.
 
-    taught: the units that have their adapters of the step that ended.
+    taught: the units that have their adapters of the step that ended. apart: exams wait for all trainings.
     """
     if ended.part == "training":
-        last = sum(step.part == "training" for step in waiting) < workers
+        last = apart or sum(step.part == "training" for step in waiting) < workers
         place = len(waiting) if last else 0
         waiting[place:place] = [step for unit in taught if (step := Step(unit, "exams")) not in waiting]
 

@@ -1,0 +1,1 @@
+"""As vLLM's package of this name."""
