@@ -348,6 +348,28 @@ def test_checkpoints_are_examined_on_the_way_and_change_nothing(tmp_path: Path, 
     assert halfway["losses"] == train_record(looked, "read@reading")["losses"][: halfway["updates"]]
 
 
+def test_checkpoints_that_a_failed_training_did_not_leave_failed_with_it(
+    tmp_path: Path, tiny_model: Path, here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = [{**EXAMPLES, "checkpoints": 2}, FORGETTING]
+    arms = [{"name": "plain", "arm": "what", "stages": ["examples", "forgetting"]}]
+    path = build(tmp_path, tiny_model, stages=stages, arms=arms, contrasts=[])
+
+    def broken(*arguments: Any) -> Any:
+        raise RuntimeError("out of paper")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Worker, "teach", broken)
+        done = run(path)
+    names = ["plain/seed-0", "plain@examples.50/seed-0", "plain@examples/seed-0"]
+    assert sorted(done.failures) == names
+    assert all("out of paper" in cause for cause in done.failures.values())
+    assert {arm["name"]: arm["state"] for arm in done.results["arms"]} == {
+        name.partition("/")[0]: "failed" for name in names
+    }
+    assert not run(path).failures, "the same command makes it good"
+
+
 def test_two_workers_do_every_unit_and_checkpoint(tmp_path: Path, tiny_model: Path) -> None:
     contrast = {
         "arm": "read",

@@ -73,7 +73,7 @@ def found(main: Record, declared: Sequence[Record], results: Record) -> tuple[st
     arm, versus = main["arm"], main["versus"]
     measured = f"on `{main['metric']}` ({wording.subset_label(main['subset'])})"
     if main["estimate"] is None:
-        return "nothing compared", f"Nothing could be compared yet: {wording.why_no_interval(main)}."
+        return "nothing compared", f"`{arm}` and `{versus}` could not be compared: {wording.why_no_interval(main)}."
     if main["low"] is None:
         return "not claimed", (
             f"No claim is made about `{arm}` and `{versus}`: {wording.why_no_interval(main)}. "

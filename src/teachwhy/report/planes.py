@@ -78,21 +78,36 @@ def write_spots(
     figure: Any, axes: Any, spots: Sequence[Spot], column: float, room: tuple[int, int], width: int, height: int
 ) -> None:
     """The points, and their names in a column from which a thin line leads to each. room: pixels from the top."""
-    top, bottom = room
     ordered = sorted(spots, key=lambda spot: -spot.up)
-    step = min(20.0, (bottom - top) / max(len(ordered), 1))
-    wanted = [top + (1.02 - spot.up) / 1.04 * (bottom - top) for spot in ordered]
-    for spot, place in zip(ordered, spread(wanted, step, top + 6, bottom - 2), strict=True):
+    write_names(figure, axes, [(spot.label, (spot.across, spot.up)) for spot in ordered], column, room, width, height)
+    for spot in ordered:
+        axes.plot([spot.across], [spot.up], marker="o", markersize=7, markerfacecolor=ACCENT, markeredgecolor=INK)
+
+
+def write_names(
+    figure: Any,
+    axes: Any,
+    named: Sequence[tuple[str, tuple[float, float]]],
+    column: float,
+    room: tuple[int, int],
+    width: int,
+    height: int,
+) -> None:
+    """Names in a column, none over another, from which a thin line leads to the point of each; the highest first."""
+    top, bottom = room
+    low, high = axes.get_ylim()
+    step = min(20.0, (bottom - top) / max(len(named), 1))
+    wanted = [top + (high - up) / (high - low) * (bottom - top) for _, (_, up) in named]
+    for (label, point), place in zip(named, spread(wanted, step, top + 6, bottom - 2), strict=True):
         axes.annotate(
             "",
-            xy=(spot.across, spot.up),
+            xy=point,
             xytext=(column, 1 - place / height),
             textcoords="figure fraction",
             arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.8},
             annotation_clip=False,
         )
-        axes.plot([spot.across], [spot.up], marker="o", markersize=7, markerfacecolor=ACCENT, markeredgecolor=INK)
-        figure.text(column + 3 / width, 1 - (place + 4) / height, spot.label, fontsize=min(11.5, step * 0.62))
+        figure.text(column + 3 / width, 1 - (place + 4) / height, label, fontsize=min(11.5, step * 0.62))
 
 
 def spread(wanted: Sequence[float], step: float, low: float, high: float) -> list[float]:
@@ -110,7 +125,7 @@ def spread(wanted: Sequence[float], step: float, low: float, high: float) -> lis
 def draw_lines(
     name: str, lines: Sequence[Line], across: str, up: str, sizes: Sequence[float], *, title: str, even: bool = False
 ) -> Drawing:
-    """Scores against size, each line named at its end and told apart by its mark.
+    """Scores against size, each line named beside the axes and told apart by its mark.
 
     even: on a scale of even steps, which may begin at 0, over the whole range of a share; else a logarithmic one.
     """
@@ -120,7 +135,8 @@ def draw_lines(
 def lines_canvas(
     lines: Sequence[Line], across: str, up: str, sizes: Sequence[float], page: int, even: bool = False
 ) -> Canvas:
-    width, left, right, body = min(page, 620), 40, 112, 230
+    width, left, body = min(page, 620), 40, 230
+    right = min(width // 2, DIGIT * max(len(line.label) for line in lines) + 20)
 
     def paint(figure: Any, top: int, height: int) -> None:
         bottom = top + ABOVE + body
@@ -139,7 +155,9 @@ def lines_canvas(
         for place, line in enumerate(lines):
             marker, dash = MARKS[place % len(MARKS)]
             axes.plot(*zip(*line.points, strict=True), color=INK, marker=marker, markersize=7, linestyle=dash)
-            axes.annotate(line.label, line.points[-1], xytext=(9, -4), textcoords="offset points", fontsize=11.5)
+        axes.set_ylim(axes.get_ylim())
+        ends = sorted(((line.label, line.points[-1]) for line in lines), key=lambda end: -end[1][1])
+        write_names(figure, axes, ends, 1 - (right - 10) / width, (top + ABOVE, bottom), width, height)
         name_axes(figure, across, up, left / width, top, bottom, height)
 
     return Canvas(width, ABOVE + body + BELOW, paint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,7 @@ def run_study(
             workers = count_workers(job)
             say(f"{len(units) - len(missing)} of {len(units)} units are done; {len(missing)} to do in {job.run}")
             failures = run_units(job, missing, workers, on_message, lock)
+            failures |= untaught(job, missing, failures)
         shutil.rmtree(job.trunk_folder, ignore_errors=True)  # a killed run may have left it with nothing to do
         note_completed(job, units, quick=quick and not arms and not seeds, say=say)
         results = write_results(job, failures)
@@ -192,6 +193,15 @@ def fitting_workers(study: Study, device: str) -> int:
         return 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(1, min(os.cpu_count() or 1, memory // WORKER_MEMORY_BYTES, 4))
+
+
+def untaught(job: Job, units: Sequence[Unit], failures: Mapping[str, str]) -> dict[str, str]:
+    """The checkpoints that a failed training has not left, each with the cause of that."""
+    return {
+        unit.name: failures[unit.whole]
+        for unit in units
+        if unit.arm.until and unit.whole in failures and unit.name not in failures and not job.trained(unit)
+    }
 
 
 def count_workers(job: Job) -> int:
