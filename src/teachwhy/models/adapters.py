@@ -19,7 +19,8 @@ class Canary:
     """Proof that what was trained is applied: mean log-probabilities (nats a token) of one probe text.
 
     base: of the base model; peft: with the adapter, through PEFT's own layers; merged: with the adapter merged in, as
-    examined. Where the model's own weights were trained, peft: of those in float32; merged: as examined.
+    examined. Where the model's own weights were trained, peft: of those in float32; merged: as examined. Through vLLM,
+    base and merged are by vLLM, which keeps the adapter beside the base model and merges nothing.
     """
 
     base: float

@@ -58,8 +58,10 @@ def vllm_version() -> str:
 
 
 def start_vllm(source: ModelSource, *, dtype: str, rank: int, options: Mapping[str, Any]) -> VllmModel:
-    """The base model in vLLM, with room for one adapter at a time. options: of vLLM's `LLM`, before what we set.
+    """The base model in vLLM, with room for one adapter at a time.
 
+    rank: of the adapters. options: of vLLM's `LLM`; of what is set here they may replace the context
+    (`max_model_len`, in tokens) and `max_lora_rank` alone.
     Errors (ModelError): vLLM is missing, or does not take the model or an option.
     """
     vllm_version()
