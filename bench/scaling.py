@@ -36,6 +36,7 @@ SHARED_BYTES_PER_SECOND = 1e9  # assumed: a network drive behind ten gigabits
 class Costs:
     """Seconds. prepare, results: once a run. driver: of the driver's own time, a unit. collect: of results, a unit.
 
+    A unit stands here with its checkpoints, since one task trains and examines them all.
     step_zero: for the adapter that all units of a seed start from, made by the first of them while the others wait.
     read, write: of the shared storage's own time, a unit: the base model, where it lies there, and what a unit leaves.
     """
@@ -241,16 +242,17 @@ def of_run(study: Path, runs: Path) -> tuple[list[Load], Costs, dict[str, Any]]:
         folders = [unit.evals_folder(job.run), *([unit.train_folder(job.run)] if unit.trained else [])]
         written += sum(file.stat().st_size for folder in folders for file in folder.iterdir())
     model = sum(file.stat().st_size for file in Path(job.source.folder).iterdir() if file.is_file())
-    count = len(units)
+    count, tasks = len(units), len(loads)
     costs = Costs(
         prepare=prepare,
-        driver=looking / count,
+        driver=looking / tasks,
         read=model / SHARED_BYTES_PER_SECOND,
-        write=written / count / SHARED_BYTES_PER_SECOND,
-        collect=collected,
+        write=written / tasks / SHARED_BYTES_PER_SECOND,
+        collect=collected * count / tasks,
         results=max(0.0, whole - collected * count),
     )
-    about = {"units": count, "bytes_a_unit": written // count, "bytes_of_the_model": model}
+    about = {"units": tasks, "checkpoints": count - tasks, "bytes_a_unit": written // tasks}
+    about["bytes_of_the_model"] = model
     return list(loads.values()), costs, about
 
 
