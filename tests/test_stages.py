@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,11 @@ from typing import Any
 import pytest
 import tiny
 from conftest import Done
-from test_run import SILENT, run_here
+from in_process import SILENT
 
 from teachwhy.errors import CheckError, InputError
 from teachwhy.study import plan_units, prepare_job, read_study, run_study
-from teachwhy.study import run as run_module
+from teachwhy.study.folder import locked
 from teachwhy.study.prepare import Prepared
 from teachwhy.study.register import differing, frozen_facts
 from teachwhy.study.run import Run
@@ -62,11 +64,6 @@ def prepared(path: Path) -> Prepared:
 def with_stages(folder: Path, model: Path, *stages: dict[str, object], **changes: object) -> Prepared:
     arms = [{"name": "read", "arm": "what"}, {"name": "plain", "arm": "what"}]
     return prepared(build(folder, model, stages=list(stages), arms=arms, **changes))
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "run_units", run_here)
 
 
 def run(path: Path) -> Run:
@@ -301,6 +298,33 @@ def test_a_stage_that_two_arms_share_is_taught_once(
     assert weights(done, "a@reading") == weights(done, "b@reading")
     assert train_record(done, "b@reading")["arm"]["name"] == "b"
     assert not done.failures
+
+
+def test_a_worker_waits_while_another_teaches_a_stage_that_their_arms_share(
+    tmp_path: Path, tiny_model: Path, here: None
+) -> None:
+    arms = [
+        {"name": name, "arm": "what", "stages": ["reading", end]} for name, end in (("a", "examples"), ("b", "last"))
+    ]
+    path = build(tmp_path, tiny_model, stages=[READING, EXAMPLES, EXAMPLES | {"name": "last"}], arms=arms, contrasts=[])
+    done = run(path)
+    train = done.folder / "train"
+    for name in ("b", "b@reading"):
+        shutil.rmtree(train / name)
+    taught_by_other = (train / "a@reading").rename(tmp_path / "not yet written")
+    job = prepare_job(read_study(path), tmp_path / "runs", SILENT)
+    unit = next(unit for unit in plan_units(job.study) if unit.arm.name == "b")
+    told: list[str] = []
+    worker = threading.Thread(target=Worker(job).train, args=(unit, lambda phase, *rest: told.append(phase)))
+    with locked(job.run / ".locks" / job.stage_stamps(unit)[0], say=SILENT):
+        worker.start()
+        while "waiting for reading" not in told:
+            assert worker.is_alive()
+            time.sleep(0.01)
+        taught_by_other.rename(train / "a@reading")
+    worker.join(timeout=120)
+    assert list(dict.fromkeys(told)) == ["loading", "waiting for reading", "training last"]
+    assert train_record(done, "b@reading")["seconds"] == train_record(done, "a@reading")["seconds"]
 
 
 def test_adapters_and_their_stages_are_taken_over_from_a_run_of_the_same_content(

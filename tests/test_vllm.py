@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import tiny
 import yaml
+from in_process import run_study_here
 
 from teachwhy.errors import InputError, ModelError
 from teachwhy.models import Choice, Sampling, find_model, generate, load_model, score_choices
 from teachwhy.models import vllm as through
 from teachwhy.study import read_study, run_study
+from teachwhy.study.executors.hand import Hand
 from teachwhy.study.executors.local import first_steps, put_exams
 from teachwhy.study.job import Step
 from teachwhy.study.plan import plan_units
 from teachwhy.study.run import Run, prepare_job
 
 STAND_IN = Path(__file__).parent / "vllm_stand_in"
+SECONDS = str(10**6 + os.getpid())  # by which the processes that the stand-in starts are known
 SILENT: Callable[[str], None] = lambda text: None  # noqa: E731
 PROMPTS = ["<|im_start|>user\nA door.<|im_end|>\n<|im_start|>assistant\n", "Once", "The lamp is lit, and"]
 CHOICES = [
@@ -33,14 +39,29 @@ CHOICES = [
 ]
 
 
+def engine_processes() -> list[psutil.Process]:
+    """What stands in for vLLM's own processes, and is still there."""
+    return [one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", SECONDS]]
+
+
+def all_ended(within_seconds: float = 5.0) -> bool:
+    end = time.monotonic() + within_seconds
+    while engine_processes() and time.monotonic() < end:
+        time.sleep(0.02)
+    return not engine_processes()
+
+
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The stand-in before anything of that name, here and in worker processes."""
     for name in [name for name in sys.modules if name.split(".")[0] == "vllm"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(str(STAND_IN))
+    monkeypatch.setenv("STAND_IN_SECONDS", SECONDS)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(STAND_IN), os.environ.get("PYTHONPATH", "")]))
     yield
+    for process in engine_processes():
+        process.kill()
     for name in [name for name in sys.modules if name.split(".")[0] == "vllm"]:
         del sys.modules[name]  # or TRL would take it for vLLM in the tests that follow
 
@@ -50,7 +71,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Run:
     """A run by transformers, whose adapters and answers are compared with those through vLLM."""
     folder = tmp_path_factory.mktemp("plain")
     path = tiny.build_tiny_study(folder, tiny_model, **SMALL)
-    return run_study(path, runs=folder / "runs", say=SILENT)
+    return run_study_here(path, runs=folder / "runs")
 
 
 SMALL: dict[str, Any] = {"arms": ["base", "why"], "contrasts": [], "exploratory": [], "seeds": [0], "workers": 1}
@@ -109,7 +130,7 @@ def test_a_run_through_it_has_the_adapters_and_answers_of_one_without(
     tmp_path: Path, tiny_model: Path, finished: Run
 ) -> None:
     path = tiny.build_tiny_study(tmp_path, tiny_model, **SMALL, engine="vllm")
-    run = run_study(path, runs=tmp_path / "runs", say=SILENT)
+    run = run_study_here(path, runs=tmp_path / "runs")
     assert not run.failures
     assert run.folder.name != finished.folder.name, "what examines is part of the stamp"
     weights = "adapter_model.safetensors"
@@ -124,7 +145,7 @@ def test_a_run_through_it_has_the_adapters_and_answers_of_one_without(
     assert run.results["model"]["vllm"] == "0"
     assert "vllm 0" in run.report.read_text()
     before = {file: file.stat().st_mtime_ns for file in run.folder.rglob("*.jsonl")}
-    run_study(path, runs=tmp_path / "runs", say=SILENT)
+    run_study_here(path, runs=tmp_path / "runs")
     assert before == {file: file.stat().st_mtime_ns for file in run.folder.rglob("*.jsonl")}, "done is done"
 
 
@@ -138,11 +159,35 @@ def test_an_adapter_that_is_not_applied_as_trained_is_refused(tiny_model: Path, 
 
 @pytest.mark.usefixtures("stand_in")
 def test_a_unit_whose_adapter_is_not_applied_fails_and_says_so(tmp_path: Path, tiny_model: Path) -> None:
+    """In a worker process, which starts vLLM of its own."""
     engine = {"name": "vllm", "options": {"adapters": "ignored"}}
-    path = tiny.build_tiny_study(tmp_path, tiny_model, **SMALL, engine=engine)
+    path = tiny.build_tiny_study(tmp_path, tiny_model, **SMALL | {"arms": ["why"]}, engine=engine)
     run = run_study(path, runs=tmp_path / "runs", say=SILENT)
     assert list(run.failures) == ["why/seed-0"]
     assert "does not apply the adapter" in run.failures["why/seed-0"]
+    assert all_ended(), "vLLM outlived the worker"
+
+
+@pytest.mark.parametrize("ended_by", ["itself", "its driver"])
+def test_what_a_worker_started_ends_with_it(ended_by: str) -> None:
+    """`itself`: a worker that was killed; its driver then ends what is left."""
+    line = "import subprocess, io, queue; from teachwhy.study.worker import read_steps; "
+    line += f"subprocess.Popen(['sleep', '{SECONDS}']); print('begun', flush=True); "
+    line += "import sys; read_steps(sys.stdin.buffer, queue.Queue())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", line], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdout.readline()
+    assert engine_processes()
+    if ended_by == "itself":
+        process.kill()
+        assert "code -9" in Hand(process, own_group=True).cause_of_death()
+    else:
+        process.stdin.close()
+        process.wait(timeout=30)
+    assert all_ended()
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -223,7 +268,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace
         pytest.skip("vLLM is not installed")
     folder = tmp_path_factory.mktemp("served")
     model = tiny.build_tiny_model(folder / "model", head=64)
-    run = run_study(tiny.build_tiny_study(folder / "study", model, **SMALL), runs=folder / "runs", say=SILENT)
+    run = run_study_here(tiny.build_tiny_study(folder / "study", model, **SMALL), runs=folder / "runs")
     base = started(model, enforce_eager=True)
     yield SimpleNamespace(base=base, run=run, plain=load_model(base.source, device="cpu", dtype="float32"))
     through.stop_vllm(base)

@@ -134,13 +134,19 @@ class Worker:
             end = unit if last else replace(unit, arm=unit.arm.at(stage.name, 100))
             record = end.train_folder(job.run) / "train.json"
             if last or not (job.stage_done(unit, stage.name, stamp) and whole(record)):
-                taught = None if last or stage.checkpoints > 1 else job.taught_elsewhere(unit, stamp)
-                if taught:
-                    take_over(taught, record.parent, unit.arm)
-                else:
-                    load_weights(network, before)
-                    self.teach(unit, stage, stamp, end, model, network, tell)
+                shared = not last and stage.checkpoints <= 1
+                with self.one_teacher(stage, stamp, tell) if shared else contextlib.nullcontext():
+                    taught = job.taught_elsewhere(unit, stamp) if shared else None
+                    if taught:
+                        take_over(taught, record.parent, unit.arm)
+                    else:
+                        load_weights(network, before)
+                        self.teach(unit, stage, stamp, end, model, network, tell)
             before = record.parent
+
+    def one_teacher(self, stage: Stage, stamp: str, tell: Tell) -> contextlib.AbstractContextManager[Any]:
+        """Two workers may come to a stage that their arms share: the second waits, and takes over what comes out."""
+        return locked(self.job.run / ".locks" / stamp, say=lambda text: tell(f"waiting for {stage.name}", 0, 1, ""))
 
     def teach(
         self, unit: Unit, stage: Stage, stamp: str, end: Unit, model: LanguageModel, network: Any, tell: Tell

@@ -1,11 +1,13 @@
 """A stand-in for vLLM, which few machines have: the part of its API that teachwhy calls, by transformers and PEFT.
 
 Put before the path of a test. `adapters` is an option of the stand-in alone: how it treats them (`applied`, `ignored`,
-`halved`, `doubled`, `refused`).
+`halved`, `doubled`, `refused`). Like vLLM it has a process of its own that does not end with the one that started it.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -57,8 +59,16 @@ class LLM:
         self.adapted: dict[int, Any] = {}
         self.folder = model
         self.stopped = False
-        core = SimpleNamespace(shutdown=lambda: setattr(self, "stopped", True))
+        self.process = subprocess.Popen(
+            ["sleep", os.environ["STAND_IN_SECONDS"]], stdin=subprocess.DEVNULL, close_fds=False
+        )
+        core = SimpleNamespace(shutdown=self.stop)
         self.llm_engine = SimpleNamespace(engine_core=core)
+
+    def stop(self) -> None:
+        self.stopped = True
+        self.process.kill()
+        self.process.wait()
 
     def generate(
         self,

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -23,9 +24,14 @@ Inbox = queue.Queue[tuple["Hand", dict[str, Any] | None]]
 
 @dataclass
 class Hand:
-    """One worker process and the step it is at. trained: whether it has trained, and holds what that takes."""
+    """One worker process and the step it is at.
+
+    own_group: whether it leads a process group, of all that it starts. trained: whether it has trained, and holds what
+    that takes.
+    """
 
     process: subprocess.Popen[bytes]
+    own_group: bool = False
     step: Step | None = None
     trained: bool = False
     errors: list[str] = field(default_factory=list)
@@ -48,11 +54,16 @@ class Hand:
             self.process.stdin.close()
 
     def end(self) -> None:
+        """Ends the worker, and what it started: vLLM's own processes would outlive it, and keep lock and device."""
+        if self.own_group:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
         self.process.wait()
 
     def cause_of_death(self) -> str:
         code = self.process.wait()
+        self.end()
         cause = "killed, perhaps for want of memory" if code == -9 else "; ".join(self.errors[-3:])
         return f"the worker process ended with code {code} ({cause})"
 
@@ -74,6 +85,7 @@ def start_worker(job: Job, inbox: Inbox, lock: IO[str]) -> Hand:
 
     lock: an open lock file, which the worker holds too, so that it is free only when the worker is gone.
     """
+    own_group = job.study.settings.engine is not None
     process = subprocess.Popen(
         [sys.executable, "-m", "teachwhy.study.worker"],
         stdin=subprocess.PIPE,
@@ -81,8 +93,9 @@ def start_worker(job: Job, inbox: Inbox, lock: IO[str]) -> Hand:
         stderr=subprocess.PIPE,
         env={**os.environ, **environment_variables(job.threads)},
         pass_fds=(lock.fileno(),),
+        start_new_session=own_group,
     )
-    hand = Hand(process)
+    hand = Hand(process, own_group)
     assert process.stdout is not None
     assert process.stderr is not None
     threading.Thread(target=keep_last_lines, args=(process.stderr, hand.errors), daemon=True).start()

@@ -29,9 +29,10 @@ def run_locally(job: Job, units: Sequence[Unit], workers: int, on_message: OnMes
             if message is None:
                 if hand in hands:
                     hands.remove(hand)
+                cause = hand.cause_of_death()
                 if hand.step is None:
                     continue
-                message = {"unit": hand.step.unit.name, "failed": hand.cause_of_death()}
+                message = {"unit": hand.step.unit.name, "failed": cause}
                 if waiting:
                     hands.append(start_worker(job, inbox, lock))
             if "failed" in message:
