@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import browser as browsers
+import in_process
 import pytest
 import tiny
 from hypothesis import settings
 
 from teachwhy import cli
+from teachwhy.study import run as run_module
 
 # Several threads for matrices of 32 columns only wait for one another, above all where tests run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -49,6 +51,12 @@ def browser() -> Iterator[Any]:
         pytest.skip(f"No browser test: {lacking}.")
     with browsers.launched() as launched:
         yield launched
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Units of this test are done in its own process."""
+    monkeypatch.setattr(run_module, "run_units", in_process.run_here)
 
 
 @dataclass(frozen=True)

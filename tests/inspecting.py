@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import tiny
+from in_process import run_study_here
 from inspect_ai import Task, eval
 from inspect_ai.log import EvalLog
 from inspect_ai.model import ChatMessage, Model, ModelAPI, ModelOutput, ModelUsage, get_model, modelapi
 
 from teachwhy import inspect_tasks
-from teachwhy.study import Run, run_study
+from teachwhy.study import Run
 
 Say = Callable[[list[ChatMessage]], str | ModelOutput]
 SAYS: dict[str, Say] = {}
@@ -65,6 +66,5 @@ def tiny_run(folder: Path, model: Path) -> Run:
         exploratory=[],
         competence=None,
         off_format_share=0.5,
-        workers=1,
     )
-    return run_study(study, runs=folder / "runs", say=lambda text: None)
+    return run_study_here(study, runs=folder / "runs")

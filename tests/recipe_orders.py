@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import tiny
-from test_run import SILENT
+from in_process import SILENT
 
 from teachwhy.generate import Order, find_recipe, write_lessons
 

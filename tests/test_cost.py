@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Done
-from test_run import SILENT
+from in_process import SILENT
 
 from teachwhy.errors import InputError
 from teachwhy.models import load_chat

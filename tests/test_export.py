@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from bad_input import assert_refused
+from in_process import run_study_here
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from report_sample import FAILURE, sample_results
@@ -23,7 +24,6 @@ from report_sample import FAILURE, sample_results
 import teachwhy
 from teachwhy.report import as_csv, as_markdown, figure_files, figures, methods, page, wording
 from teachwhy.report.markdown import code, fenced, inline, plain, table
-from teachwhy.study import run_study
 
 ROOT = Path(__file__).parents[1]
 ATTACKS = (
@@ -435,7 +435,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path
 
     folder = tmp_path_factory.mktemp("reported")
     study = tiny.build_tiny_study(folder, tiny_model)
-    run_study(study, arms=["base", "policy_in_prompt"], runs=folder / "runs", say=lambda text: None)
+    run_study_here(study, arms=["base", "policy_in_prompt"], runs=folder / "runs")
     return folder
 
 

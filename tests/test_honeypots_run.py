@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tiny
 import yaml
-from test_run import SILENT, run_here
+from in_process import SILENT, run_here, run_study_here
 
 from teachwhy.errors import CheckError, InputError
 from teachwhy.evals.honeypots import bundled_files
@@ -57,9 +57,7 @@ def agents_study(folder: Path, model: Path, **changes: object) -> Path:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, long_model: Path):
     folder = tmp_path_factory.mktemp("agents")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "run_units", run_here)
-        return run_study(agents_study(folder / "study", long_model), runs=folder / "runs", say=SILENT)
+    return run_study_here(agents_study(folder / "study", long_model), runs=folder / "runs")
 
 
 def scores_of(finished, arm: str, exam: str) -> list[dict]:

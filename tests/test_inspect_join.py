@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import tiny
+from in_process import run_study_here
 from inspect_ai.log import write_eval_log
 from inspecting import examined, scripted, tiny_run
 from test_noise_run import explained_items
 
 from teachwhy.errors import InputError
 from teachwhy.inspect.joining import join_logs
-from teachwhy.study import Run, run_study
+from teachwhy.study import Run
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +121,10 @@ def test_every_exam_that_asks_on_gives_the_results_of_its_own_runner(tmp_path: P
     """A judge, questions that hang on answers to other items, pairs and wraps: all of it comes out as in the run."""
     model = tiny.build_tiny_model(tmp_path / "model", context=2048)
     exams = ["edge_cases", "framings", "explanations"]
-    changes = {"exams": exams, "arms": ["base", "why"], "seeds": [0], "contrasts": [], "exploratory": [], "workers": 1}
+    changes = {"exams": exams, "arms": ["base", "why"], "seeds": [0], "contrasts": [], "exploratory": []}
     study = tiny.build_tiny_study(tmp_path / "study", model, **changes, competence=None)
     tiny.write_jsonl(study.parent / "items.jsonl", explained_items())
-    own = run_study(study, runs=tmp_path / "runs", say=quiet)
+    own = run_study_here(study, runs=tmp_path / "runs")
     assert own.failures == {}
     grader = {"grader": f"teachwhy/{own.folder}:base"}
     logs = [

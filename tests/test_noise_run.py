@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import tiny
-from test_run import SILENT, never, run_here
+from in_process import SILENT, run_here
+from test_run import never
 
 from teachwhy.data import Message
 from teachwhy.errors import InputError

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import tiny
 import yaml
+from in_process import run_study_here
 
 from teachwhy.errors import RunError, TeachwhyError
 from teachwhy.evals import read_items
-from teachwhy.study import Run, audit_item, run_study
+from teachwhy.study import Run, audit_item
 
 ASSISTANT = Path(__file__).parents[1] / "studies" / "assistant"
 EXAMS = ["edge_cases", "framings", "explanations", "refusals", "side_effects"]
@@ -52,7 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     lines = (ASSISTANT / "items.jsonl").read_text().splitlines(keepends=True)
     (folder / "items.jsonl").write_text("".join(line for line in lines if any(f'"{pair}"' in line for pair in pairs)))
     (folder / "study.yaml").write_text(yaml.safe_dump(settings | changes))
-    run = run_study(folder / "study.yaml", runs=folder / "runs", say=lambda text: None)
+    run = run_study_here(folder / "study.yaml", runs=folder / "runs")
     assert run.failures == {}
     assert run.report.exists()
     return run

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 import tiny
-from test_run import SILENT, run_here
+from in_process import SILENT
 from test_several import FSDP, LORA, OWN, assert_the_same, by_one, by_two
 
 from teachwhy.errors import CheckError, InputError
 from teachwhy.study import plan_units, prepare_job, read_study, run_study, several
-from teachwhy.study import run as run_module
 from teachwhy.study.prepare import Prepared
 from teachwhy.study.run import Run
 from teachwhy.train.supervised import Report
@@ -56,11 +55,6 @@ def prepared(path: Path) -> Prepared:
 def stamp(path: Path, arm: str) -> str:
     job = prepare_job(read_study(path), path.parent / "runs", SILENT)
     return job.train_stamp(next(unit for unit in plan_units(job.study) if unit.arm.name == arm))
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "run_units", run_here)
 
 
 def run(path: Path) -> Run:

@@ -21,8 +21,8 @@ import pytest
 import yaml
 from bad_input import assert_refused, edit_study
 from chat_server import ChatServer
+from in_process import run_here
 from prompt_world import RULES
-from test_run import run_here
 
 from teachwhy.errors import InputError, ModelError
 from teachwhy.models import Asking

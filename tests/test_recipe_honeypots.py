@@ -12,8 +12,8 @@ import planted_agents
 import pytest
 import tiny
 import yaml
+from in_process import SILENT, run_here
 from planted_agents import calls
-from test_run import SILENT, run_here
 
 from teachwhy.data import check_overlap, read_examples
 from teachwhy.errors import InputError

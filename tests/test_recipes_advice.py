@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import tiny
+from in_process import SILENT, run_here
 from recipe_orders import COUNT, items, lines, orders_in, written
-from test_run import SILENT, run_here
 
 from teachwhy.data import read_examples
 from teachwhy.generate import Order, find_recipe, write_lessons

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import tiny
+from in_process import SILENT, run_here
 from recipe_orders import COUNT, items, lines, orders_in, written
-from test_run import SILENT, run_here
 
 from teachwhy.data import read_documents, read_examples, read_pairs
 from teachwhy.errors import InputError

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import tiny
 from bad_input import assert_refused, edit_line, edit_study
-from test_run import SILENT, run_here
+from in_process import SILENT, run_here
 
 from teachwhy.errors import InputError
 from teachwhy.study import read_study, register_study, run_study

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import tiny
-from test_run import SILENT, run_here
+from in_process import SILENT, run_here
 
 from teachwhy.errors import CheckError, InputError
 from teachwhy.evals import Answer, ExamFormat, find_exam

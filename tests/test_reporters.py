@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 from bad_input import assert_refused, edit_study
-from test_run import SILENT, adapters, answers, here, run_here  # noqa: F401  (a fixture, and what it needs)
+from in_process import SILENT
+from test_run import adapters, answers
 
 from teachwhy.study import run_study
 from teachwhy.study.folder import read_json

@@ -3,53 +3,33 @@
 from __future__ import annotations
 
 import fcntl
-import io
 import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import tiny
+from in_process import SILENT
 
 from teachwhy.errors import RunError, TeachwhyError
 from teachwhy.study import report_study, run_study
 from teachwhy.study import run as run_module
 from teachwhy.study.arm_setting import ArmSetting
 from teachwhy.study.executors.local import put_exams
-from teachwhy.study.job import Job, Step
+from teachwhy.study.job import Step
 from teachwhy.study.plan import Unit
 from teachwhy.study.run import Run
 from teachwhy.study.unit import Worker
-from teachwhy.study.worker import run_step
-
-SILENT: Callable[[str], None] = lambda text: None  # noqa: E731
-
-
-def run_here(job: Job, units: Sequence[Unit], workers: int, on_message: Any, lock: Any) -> dict[str, str]:
-    """The executor without processes: one worker in this one, so that a test pays for no imports."""
-    worker = Worker(job)
-    failures: dict[str, str] = {}
-    for unit in units:
-        for step in [Step(unit, "exams")] if job.trained(unit) else [Step(unit, "training"), Step(unit, "exams")]:
-            if unit.name not in failures:
-                outcome = run_step(worker, step, io.StringIO())
-                failures |= {unit.name: outcome["failed"]} if "failed" in outcome else {}
-    return failures
 
 
 def never(*arguments: Any, **settings: Any) -> Any:
     raise AssertionError("this must not be done again")
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "run_units", run_here)
 
 
 @pytest.fixture(scope="module")
@@ -143,10 +123,9 @@ def test_scoring_again_changes_no_result(finished: Run) -> None:
 def test_parts_join_to_the_bytes_of_one_run(finished: Run, tiny_study: Path, tmp_path: Path) -> None:
     """Another order, other processes: the same bytes. Real workers, since threads and rounding are set there."""
     runs = tmp_path / "runs"
-    part = run_study(tiny_study, arms=["what"], runs=runs, say=SILENT)
-    assert arm_of(part.results, "what")["state"] == "done"
-    assert arm_of(part.results, "why")["state"] == "not run"
-    run_study(tiny_study, arms=["swapped", "why"], seeds=[1], runs=runs, say=SILENT)
+    part = run_study(tiny_study, arms=["swapped", "why"], seeds=[1], runs=runs, say=SILENT)
+    assert arm_of(part.results, "why")["state"] == "part"
+    assert arm_of(part.results, "what")["state"] == "not run"
     whole = run_study(tiny_study, runs=runs, say=SILENT)
     assert (whole.folder / "results.json").read_bytes() == (finished.folder / "results.json").read_bytes()
     assert adapters(whole.folder) == adapters(finished.folder)

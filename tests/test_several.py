@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import test_reinforce_stage as reinforcement
 import tiny
-from test_run import never, run_here
+from in_process import run_here
+from test_run import never
 
 from teachwhy.errors import ModelError
 from teachwhy.models import weights

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import tiny
-from test_run import SILENT, run_here
+from in_process import SILENT, run_study_here
 
 from teachwhy.data import Example, Row, Segment, check_surroundings, read_examples
 from teachwhy.errors import CheckError, InputError
@@ -19,8 +19,7 @@ from teachwhy.report.headline import headline
 from teachwhy.report.methods import methods
 from teachwhy.report.page import render_report, view
 from teachwhy.report.wording import verdict
-from teachwhy.study import check_anything, prepare_job, read_study, register_study, run_study, show_row
-from teachwhy.study import run as run_module
+from teachwhy.study import check_anything, prepare_job, read_study, register_study, show_row
 from teachwhy.study.plan import study_stamp
 from teachwhy.study.prepare import Prepared, conversation, rows_of
 from teachwhy.study.register import entries_of
@@ -301,10 +300,8 @@ def done(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Run:
     folder = tmp_path_factory.mktemp("shapes")
     pairs = [("question_why", "tale_why"), ("question_why", "question_what"), ("tale_why_varied", "tale_why")]
     contrasts = [{"arm": one, "versus": other, **MEASURE} for one, other in pairs]
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(run_module, "run_units", run_here)
-        study = build(folder, tiny_model, seeds=[0], contrasts=contrasts[:2], exploratory=contrasts[2:])
-        return run_study(study, runs=folder / "runs", say=SILENT)
+    study = build(folder, tiny_model, seeds=[0], contrasts=contrasts[:2], exploratory=contrasts[2:])
+    return run_study_here(study, runs=folder / "runs")
 
 
 def study_of(run: Run) -> Path:

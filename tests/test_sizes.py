@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 import tiny
 import yaml
-from test_run import SILENT, run_here
+from in_process import SILENT, run_study_here
 
 from teachwhy.errors import InputError
 from teachwhy.models import ModelSource
 from teachwhy.report.page import view
 from teachwhy.stats import Observation, Point, tokens_at
-from teachwhy.study import plan_study, plan_units, prepare_job, read_study, run_study, study_status
-from teachwhy.study import run as run_module
+from teachwhy.study import plan_study, plan_units, prepare_job, read_study, study_status
 from teachwhy.study.curves import all_curves, token_savings
 from teachwhy.study.plan import Unit, evals_stamp, train_stamps
 from teachwhy.study.prepare import Prepared
@@ -173,12 +172,10 @@ def test_stamps_of_adapters_and_answers_are_what_they_were(
 def done(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Run:
     """A run of one seed with one smaller size, in this process."""
     folder = tmp_path_factory.mktemp("sizes")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(run_module, "run_units", run_here)
-        # By choice there always is a score; what so small a model writes can seldom be read.
-        contrasts = [{"arm": "why", "versus": "what", **MEASURE, "metric": BY_CHOICE}]
-        study = build(folder, tiny_model, seeds=[0], contrasts=contrasts)
-        return run_study(study, runs=folder / "runs", say=SILENT)
+    # By choice there always is a score; what so small a model writes can seldom be read.
+    contrasts = [{"arm": "why", "versus": "what", **MEASURE, "metric": BY_CHOICE}]
+    study = build(folder, tiny_model, seeds=[0], contrasts=contrasts)
+    return run_study_here(study, runs=folder / "runs")
 
 
 def study_of(run: Run) -> Path:

@@ -9,7 +9,7 @@ import chat_server
 import pytest
 import tiny
 import yaml
-from test_run import run_here
+from in_process import run_here
 from test_your_policy import FILES as OTHER_FILES
 
 from teachwhy.study import run as run_module

@@ -13,14 +13,12 @@ from typing import Any
 
 import pytest
 import tiny
+from in_process import run_study_here
 from page_tables import Table, tables_of
 from scipy.stats import t as student
-from test_run import SILENT, run_here
 
 from teachwhy.report.headline import headline
 from teachwhy.report.wording import bracket, p_value, share, signed
-from teachwhy.study import run as run_module
-from teachwhy.study import run_study
 from teachwhy.study.run import Run
 
 FAMILIES, SEEDS, LEVEL = 11, (0, 1, 2), 0.95
@@ -46,9 +44,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Run:
         exploratory=[{**contrast, "versus": "mention", "metric": "pair_accuracy"}],
     )
     tiny.write_jsonl(folder / "items.jsonl", edge_items())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "run_units", run_here)
-        return run_study(study, runs=folder / "runs", say=SILENT)
+    return run_study_here(study, runs=folder / "runs")
 
 
 def edge_items() -> list[dict[str, object]]:

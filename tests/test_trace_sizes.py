@@ -10,8 +10,8 @@ from statistics import mean, stdev
 
 import pytest
 import tiny
+from in_process import run_study_here
 from page_tables import Table, tables_of
-from test_run import SILENT, run_here
 from test_trace import (
     EXAM,
     ITEMS,
@@ -27,8 +27,6 @@ from test_trace import (
 )
 
 from teachwhy.report.wording import MINUS, decimals, share, signed
-from teachwhy.study import run as run_module
-from teachwhy.study import run_study
 from teachwhy.study.run import Run
 
 METRIC = "correct_by_choice"
@@ -54,9 +52,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Run:
         exploratory=[],
     )
     tiny.write_jsonl(folder / "items.jsonl", edge_items())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "run_units", run_here)
-        return run_study(study, runs=folder / "runs", say=SILENT)
+    return run_study_here(study, runs=folder / "runs")
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ import test_preference_stage as preferences
 import test_reinforce_stage as reinforcement
 import tiny
 from bad_input import assert_refused
+from in_process import run_here, run_study_here
 from test_reinforce_stage import lively_model as lively_model
-from test_run import adapters, arm_of, run_here
+from test_run import adapters, arm_of
 
 from teachwhy.errors import InputError, ModelError
 from teachwhy.evals.rewards import Reward
@@ -199,9 +200,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Run:
     folder = tmp_path_factory.mktemp("own")
     recipe = {"adapter": "none", "epochs": 4, "batch": 3, "learning_rate": 3e-3, "compile": False}
     study = tiny.build_tiny_study(folder, tiny_model, train=recipe, arms=["base", "what", "why", "swapped"], seeds=[0])
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(run_module, "run_units", run_here)
-        return run_study(study, runs=folder / "runs", say=SILENT)
+    return run_study_here(study, runs=folder / "runs")
 
 
 def test_a_study_of_own_weights_runs_from_end_to_end(finished: Run) -> None:

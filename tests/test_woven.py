@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -14,6 +12,7 @@ import pytest
 import tiny
 from hypothesis import given
 from hypothesis import strategies as st
+from in_process import run_study_here
 
 from teachwhy.data import ARMS, Example, Row, Segment, Writing, check_twins, find_arm, length_table, sentences
 from teachwhy.data.checks import check_trained
@@ -23,12 +22,7 @@ from teachwhy.evals import ExamFormat, Item, find_exam
 from teachwhy.evals.decisions import off, parse
 from teachwhy.inspect.solving import format_of
 from teachwhy.report.methods import methods
-from teachwhy.study import read_study, run_study
-from teachwhy.study import run as run_module
-from teachwhy.study.job import Job, Step
-from teachwhy.study.plan import Unit
-from teachwhy.study.unit import Worker
-from teachwhy.study.worker import run_step
+from teachwhy.study import read_study
 from teachwhy.train.settings import plan_batches
 from teachwhy.train.tokens import tokenize_rows
 
@@ -295,19 +289,7 @@ def test_arms_without_reasons_have_nothing_to_weave(tmp_path):
     assert [study.exam_format(setting).woven for setting in study.settings.arms] == [False] * 3
 
 
-def run_here(job: Job, units: Sequence[Unit], workers: int, on_message: Any, lock: Any) -> dict[str, str]:
-    """The executor without processes, so that a test pays for no imports."""
-    worker = Worker(job)
-    for unit in units:
-        for step in [Step(unit, "exams")] if job.trained(unit) else [Step(unit, "training"), Step(unit, "exams")]:
-            outcome = run_step(worker, step, io.StringIO())
-            if "failed" in outcome:
-                return {unit.name: outcome["failed"]}
-    return {}
-
-
-def test_a_study_with_woven_arms_runs_from_end_to_end(tmp_path, tiny_model, monkeypatch):
-    monkeypatch.setattr(run_module, "run_units", run_here)
+def test_a_study_with_woven_arms_runs_from_end_to_end(tmp_path, tiny_model):
     arms = ["what", {"name": "why", "arm": "why", "reason": "woven"}, {"arm": "neutral", "reason": "woven"}]
     contrast = {"arm": "why", "versus": "neutral", "metric": "follows_first_fact", "subset": {"kind": "conflict"}}
     changes = {"arms": arms, "seeds": [0], "contrasts": [contrast], "exploratory": []}
@@ -319,7 +301,7 @@ def test_a_study_with_woven_arms_runs_from_end_to_end(tmp_path, tiny_model, monk
             row[field] = f"{said} Now." if isinstance(said, str) else {key: f"{one} Now." for key, one in said.items()}
         tiny.write_jsonl(tmp_path / f"{name}.jsonl", rows)
 
-    done = run_study(path, runs=tmp_path / "runs", say=lambda text: None)
+    done = run_study_here(path, runs=tmp_path / "runs")
 
     assert done.failures == {}
     results = done.results

@@ -32,6 +32,7 @@ def test_the_page_has_every_file_of_a_study() -> None:
 
 
 @pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("here")
 def test_every_command_works_in_its_order(teachwhy) -> None:
     for command in COMMANDS:
         words = command.split()
