@@ -46,7 +46,7 @@ def run_locally(job: Job, units: Sequence[Unit], workers: int, on_message: OnMes
             if "ended" in message or "failed" in message:
                 hand.trained = hand.trained or (hand.step is not None and hand.step.part == "training")
                 hand.step = None
-                if hand in hands and spent(hand, waiting):
+                if hand in hands and spent(job, hand, waiting):
                     hand.retire()
                     hands.remove(hand)
                     retired.append(hand)
@@ -85,9 +85,13 @@ def put_exams(ended: Step, taught: Sequence[Unit], waiting: list[Step], workers:
         waiting[place:place] = [step for unit in taught if (step := Step(unit, "exams")) not in waiting]
 
 
-def spent(hand: Hand, waiting: Sequence[Step]) -> bool:
-    """Whether a worker has trained its last: what it was compiled for is gigabytes that an exam has better use for."""
-    return hand.trained and not any(step.part == "training" for step in waiting)
+def spent(job: Job, hand: Hand, waiting: Sequence[Step]) -> bool:
+    """Whether a worker has trained its last and holds what an exam has better use for.
+
+    That is gigabytes of compiled code, or the memory of a device. Otherwise a fresh worker would only cost its start.
+    """
+    trained_last = hand.trained and not any(step.part == "training" for step in waiting)
+    return trained_last and (job.environment["compile"] or job.environment["device"] != "cpu" or exams_apart(job))
 
 
 def give_next(hands: Sequence[Hand], waiting: list[Step]) -> None:
