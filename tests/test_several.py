@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 import test_reinforce_stage as reinforcement
 import tiny
-from in_process import run_here
+from in_process import run_study_here
 from test_run import never
 
 from teachwhy.errors import ModelError
 from teachwhy.models import weights
-from teachwhy.study import run as run_module
-from teachwhy.study import run_study, several
+from teachwhy.study import several
 from teachwhy.study.run import Run
 from teachwhy.study.unit import Worker
 
@@ -39,10 +38,8 @@ def by_two(study: Path, runs: Path, *program: str) -> str:
     return done.stdout
 
 
-def by_one(study: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    with monkeypatch.context() as patched:
-        patched.setattr(run_module, "run_units", run_here)
-        return run_study(study, arms=["why"], seeds=[0], runs=runs, say=SILENT)
+def by_one(study: Path, runs: Path) -> Run:
+    return run_study_here(study, arms=["why"], seeds=[0], runs=runs)
 
 
 def assert_the_same(one: Run, two: Path, processes: int) -> None:
@@ -70,9 +67,9 @@ def test_two_processes_train_what_one_does_and_a_run_goes_on_from_it(
     said = by_two(study, tmp_path / "two", "-m", "teachwhy.study.several")
     assert "why/seed-0: training 4/4 loss" in said
     assert said.count("was trained by 2 processes") == 1, "the first process alone speaks"
-    assert_the_same(by_one(study, tmp_path / "one", monkeypatch), tmp_path / "two", 2)
+    assert_the_same(by_one(study, tmp_path / "one"), tmp_path / "two", 2)
     monkeypatch.setattr(Worker, "train", never)
-    examined = by_one(study, tmp_path / "two", monkeypatch)
+    examined = by_one(study, tmp_path / "two")
     assert examined.failures == {}
     assert len(examined.results["canaries"]) == 1
     told: list[str] = []
@@ -82,22 +79,18 @@ def test_two_processes_train_what_one_does_and_a_run_goes_on_from_it(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", [LORA, OWN], ids=["adapter", "own weights"])
-def test_sharded_weights_come_to_the_same(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: dict[str, Any]
-) -> None:
+def test_sharded_weights_come_to_the_same(tiny_model: Path, tmp_path: Path, recipe: dict[str, Any]) -> None:
     """FSDP, with each process holding half of every weight; what is saved is whole."""
     study = tiny.build_tiny_study(tmp_path / "study", tiny_model, train=recipe)
     assert by_two(study, tmp_path / "two", FSDP).count("sharded: True") == 2
-    assert_the_same(by_one(study, tmp_path / "one", monkeypatch), tmp_path / "two", 2)
+    assert_the_same(by_one(study, tmp_path / "one"), tmp_path / "two", 2)
 
 
 @pytest.mark.slow
-def test_two_processes_train_own_weights_in_micro_batches(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_processes_train_own_weights_in_micro_batches(tiny_model: Path, tmp_path: Path) -> None:
     study = tiny.build_tiny_study(tmp_path / "study", tiny_model, train=OWN)
     by_two(study, tmp_path / "two", "-m", "teachwhy.study.several")
-    assert_the_same(by_one(study, tmp_path / "one", monkeypatch), tmp_path / "two", 2)
+    assert_the_same(by_one(study, tmp_path / "one"), tmp_path / "two", 2)
 
 
 @pytest.mark.parametrize(
@@ -126,14 +119,12 @@ def test_what_several_processes_cannot_do_is_refused_plainly(
 
 
 @pytest.mark.slow
-def test_two_processes_teach_one_stage_after_another(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_processes_teach_one_stage_after_another(tiny_model: Path, tmp_path: Path) -> None:
     """The second from where the first ended, with a checkpoint on the way."""
     stages = [{"name": "examples", "kind": "supervised", "checkpoints": 2}, {"name": "again", "kind": "supervised"}]
     study = tiny.build_tiny_study(tmp_path / "study", tiny_model, train=LORA, stages=stages)
     by_two(study, tmp_path / "two", "-m", "teachwhy.study.several")
-    one = by_one(study, tmp_path / "one", monkeypatch)
+    one = by_one(study, tmp_path / "one")
     assert_the_same(one, tmp_path / "two", 2)
     trained = [
         sorted(str(file.relative_to(runs)) for file in runs.glob("*/*/train/why*/seed-0/train.json"))

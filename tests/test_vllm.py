@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ import psutil
 import pytest
 import tiny
 import yaml
-from in_process import run_study_here
+from in_process import SILENT, run_study_here
 
 from teachwhy.errors import InputError, ModelError
 from teachwhy.models import Choice, Sampling, find_model, generate, load_model, score_choices
@@ -31,7 +31,6 @@ from teachwhy.study.run import Run, prepare_job
 
 STAND_IN = Path(__file__).parent / "vllm_stand_in"
 SECONDS = str(10**6 + os.getpid())  # by which the processes that the stand-in starts are known
-SILENT: Callable[[str], None] = lambda text: None  # noqa: E731
 PROMPTS = ["<|im_start|>user\nA door.<|im_end|>\n<|im_start|>assistant\n", "Once", "The lamp is lit, and"]
 CHOICES = [
     Choice(PROMPTS[0] + "Action:", (" Lock it.", " Leave it.")),
