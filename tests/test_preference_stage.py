@@ -166,17 +166,13 @@ def test_a_run_killed_within_the_stage_ends_in_the_same_bytes(
 @pytest.mark.parametrize("program", [["-m", "teachwhy.study.several"], [FSDP]], ids=["data parallel", "sharded"])
 @pytest.mark.parametrize("recipe", [LORA, OWN], ids=["adapter", "own weights in micro batches"])
 def test_two_processes_teach_what_one_does(
-    tmp_path: Path,
-    tiny_model: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    program: list[str],
-    recipe: dict[str, object],
+    tmp_path: Path, tiny_model: Path, program: list[str], recipe: dict[str, object]
 ) -> None:
     """An adapter after the examples too; own weights and sharded ones cannot go on from saved ones."""
     stages = {"stages": ["preference"]} if program == [FSDP] or recipe == OWN else {}
     study = build(tmp_path / "study", tiny_model, train=recipe, arms=["what", {"name": "why", "arm": "why", **stages}])
     by_two(study, tmp_path / "two", *program)
-    assert_the_same(by_one(study, tmp_path / "one", monkeypatch), tmp_path / "two", 2)
+    assert_the_same(by_one(study, tmp_path / "one"), tmp_path / "two", 2)
 
 
 def test_several_processes_teach_own_weights_one_stage(
