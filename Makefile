@@ -19,6 +19,8 @@ lint: .venv/test-ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@# Of tests and bench it is only asked that their calls fit what they call.
+	! $(BIN)/mypy --follow-imports=skip src tests bench | grep -E '\[(call-arg|name-defined|syntax)\]'
 
 kill: .venv/test-ready
 	$(BIN)/python bench/kill.py --kills $(KILLS)
