@@ -25,10 +25,11 @@ def run_here(job: Job, units: Sequence[Unit], workers: int, on_message: Any, loc
     worker = Worker(job)
     failures: dict[str, str] = {}
     for unit in units:
-        for step in [Step(unit, "exams")] if job.trained(unit) else [Step(unit, "training"), Step(unit, "exams")]:
-            if unit.name not in failures:
+        taught, exams = job.taught_as(unit), Step(unit, "exams")
+        for step in [exams] if job.trained(unit) else [Step(taught, "training"), exams]:
+            if not failures.keys() & {taught.name, unit.name}:
                 outcome = run_step(worker, step, io.StringIO())
-                failures |= {unit.name: outcome["failed"]} if "failed" in outcome else {}
+                failures |= {step.unit.name: outcome["failed"]} if "failed" in outcome else {}
     return failures
 
 

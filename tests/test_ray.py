@@ -24,6 +24,7 @@ import tiny
 from teachwhy.errors import InputError, ModelError, RunError
 from teachwhy.study import job as job_module
 from teachwhy.study import plan_units, prepare_job, read_study, run_study
+from teachwhy.study.engine import EngineSettings
 from teachwhy.study.executors import EXECUTORS, find_executor
 from teachwhy.study.executors import ray as on_ray
 from teachwhy.study.executors.ray import Task
@@ -73,6 +74,21 @@ def test_a_unit_on_a_gpu_asks_for_one(job: Job) -> None:
     assert asked == {"num_gpus": 1, "num_cpus": 1}
 
 
+def test_a_unit_whose_engine_spreads_over_gpus_asks_for_as_many(job: Job) -> None:
+    engine = EngineSettings(name="vllm", options={"tensor_parallel_size": 2, "pipeline_parallel_size": 2})
+    settings = job.study.settings.model_copy(update={"engine": engine})
+    spread = with_environment(replace(job, study=replace(job.study, settings=settings)), device="cuda")
+    assert on_ray.resources(spread, [])["num_gpus"] == 4
+
+
+def test_what_no_machine_of_the_cluster_has_is_refused_and_not_waited_for() -> None:
+    nodes = [{"CPU": 8.0, "memory": 2.0 * GIGABYTE}, {"CPU": 2.0, "memory": 9.0 * GIGABYTE}]
+    on_ray.check_room({"num_cpus": 8, "memory": GIGABYTE}, nodes)
+    for asked in ({"num_cpus": 16}, {"num_gpus": 1, "num_cpus": 1}, {"num_cpus": 8, "memory": 3 * GIGABYTE}):
+        with pytest.raises(RunError, match="No machine of the Ray cluster has what a unit asks for"):
+            on_ray.check_room(asked, nodes)
+
+
 def test_trainings_go_first_and_seeds_stay_in_their_order(job: Job) -> None:
     names = [task.name for task in on_ray.tasks(job, plan_units(job.study))]
     assert names[:3] == ["what/seed-0", "why/seed-0", "swapped/seed-0"]
@@ -89,6 +105,8 @@ def test_a_checkpoint_is_in_the_task_of_the_training_that_it_comes_from(tiny_mod
     assert list(on_ray.steps_left(staged, task)) == [Step(task.taught, "training"), *exams]
     checkpoint = on_ray.tasks(staged, task.units[1:])[0]
     assert (checkpoint.name, checkpoint.units) == ("what/seed-0", task.units[1:]), "the others are done"
+    assert on_ray.failed_units(checkpoint, "what/seed-0") == ["what@first.50/seed-0"], "nobody else would be told"
+    assert on_ray.failed_units(task, "what/seed-0") == ["what/seed-0"]
     folder = f"{staged.run.name}/train/what@first.50/seed-0"
     assert folder in on_ray.parts(staged, task)
 

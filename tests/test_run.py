@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -22,6 +23,7 @@ from teachwhy.study import report_study, run_study
 from teachwhy.study import run as run_module
 from teachwhy.study.arm_setting import ArmSetting
 from teachwhy.study.executors.local import put_exams
+from teachwhy.study.folder import locked
 from teachwhy.study.job import Step
 from teachwhy.study.plan import Unit
 from teachwhy.study.run import Run
@@ -257,6 +259,22 @@ def test_an_unforeseen_failure_leaves_its_traceback(
 
 
 @pytest.mark.usefixtures("here")
+def test_a_folder_that_cannot_be_locked_is_said_and_not_taken_for_one_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    told: list[str] = []
+    with (
+        pytest.raises(RunError, match="cannot be locked: No locks available") as stopped,
+        locked(tmp_path, told.append),
+    ):
+        pass
+    assert (stopped.value.where, told) == (str(tmp_path), [])
+
+
 def test_a_second_run_waits_for_the_lock_and_says_so(tiny_study: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     first = run_study(tiny_study, arms=["base"], runs=runs, say=SILENT)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
 
-from teachwhy.study import plan_units, prepare_job, read_study, run_study
+from teachwhy.errors import RunError
+from teachwhy.study import plan_units, prepare_job, read_study, register_study, run_study
 from teachwhy.study import run as run_module
 from teachwhy.study.executors import ray as on_ray
+from teachwhy.study.executors.local import carried
+from teachwhy.study.folder import locked
 from teachwhy.study.shared import Shared, address_of, to_carry
 
 SILENT: Callable[[str], None] = lambda text: None  # noqa: E731
@@ -25,7 +30,8 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("TEACHWHY_CACHE", str(tmp_path / "cache"))
     name = tmp_path.name
     yield f"memory://{name}"
-    fsspec.filesystem("memory").rm(f"/{name}", recursive=True)
+    if (files := fsspec.filesystem("memory")).exists(f"/{name}"):
+        files.rm(f"/{name}", recursive=True)
 
 
 def below(address: str) -> dict[str, bytes]:
@@ -52,7 +58,7 @@ def test_an_address_is_told_from_a_folder(runs: Path | str, found: str | None) -
 def test_records_go_last_and_a_folder_whose_record_is_the_same_stays() -> None:
     names = ["run/train/b/train.json", "run/train/b/adapter_config.json", "run/train/b/adapter_model.safetensors"]
     names += ["run/train/a/train.json", "run/train/a/adapter_model.safetensors", "log.jsonl"]
-    assert to_carry(names, lambda record: "/a/" in record) == [
+    assert to_carry(names, {"run/train/a/train.json"}) == [
         "log.jsonl",
         "run/train/b/adapter_config.json",
         "run/train/b/adapter_model.safetensors",
@@ -80,6 +86,76 @@ def test_what_is_pushed_can_be_pulled_elsewhere_and_hidden_files_stay(address: s
     shared.push(here, ["run"])
     shared.pull(there, ["run"])
     assert (there / "run/train/what/adapter_model.safetensors").read_text() == "other"
+
+
+def test_what_is_made_of_a_record_goes_though_the_record_is_there(address: str, tmp_path: Path) -> None:
+    shared = Shared(f"{address}/tiny")
+    for text in ("first", "second"):
+        for name in ("run/evals/what/e.json", "run/evals/what/e.scores.jsonl", "run/results.json", "run/report.html"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text("the same" if name.endswith(".json") else text)
+        shared.push(tmp_path, ["run"])
+    kept = below(address)
+    assert kept["tiny/run/evals/what/e.scores.jsonl"] == kept["tiny/run/report.html"] == b"second"
+
+
+def test_a_log_that_has_grown_here_is_not_cut_to_what_is_there(address: str, tmp_path: Path) -> None:
+    shared, log = Shared(f"{address}/tiny"), tmp_path / "asked-1.jsonl"
+    log.write_text("one\n")
+    shared.push(tmp_path, [log.name])
+    log.write_text("one\ntwo\n")
+    shared.pull(tmp_path, [log.name])
+    assert log.read_text() == "one\ntwo\n", "an answer that was paid for"
+    shared.push(tmp_path, [log.name])
+    log.write_text("one\n")
+    shared.pull(tmp_path, [log.name])
+    assert log.read_text() == "one\ntwo\n"
+
+
+def test_nothing_is_brought_into_a_folder_where_a_run_is_at_work(address: str, tiny_study: Path) -> None:
+    job = prepare_job(read_study(tiny_study), address, SILENT)
+    assert job.shared
+    (job.run / "evals").mkdir(parents=True)
+    (job.run / "evals" / "e.json").write_text("old")
+    job.shared.push(job.run.parent, [job.run.name])
+    (job.run / "evals" / "e.json").write_text("new")
+    with locked(job.run, SILENT):
+        prepare_job(read_study(tiny_study), address, SILENT)
+        assert (job.run / "evals" / "e.json").read_text() == "new"
+    prepare_job(read_study(tiny_study), address, SILENT)
+    assert (job.run / "evals" / "e.json").read_text() == "old"
+
+
+def test_a_registration_counts_the_answers_at_an_address(address: str, tiny_study: Path, here: None) -> None:
+    run_study(tiny_study, runs=address, arms=["base", "policy_in_prompt"], say=SILENT)
+    shutil.rmtree(Path(os.environ["TEACHWHY_CACHE"]) / "runs")
+    told = register_study(tiny_study, decision_rule=None, runs=Path(address), say=SILENT)
+    assert "2 units of this study had answers already" in told
+
+
+def test_storage_that_fails_while_a_unit_is_carried_fails_that_unit(
+    address: str, tiny_study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = prepare_job(read_study(tiny_study), address, SILENT)
+    [unit] = plan_units(job.study, ["base"])
+    message = {"unit": unit.name, "ended": "exams"}
+    assert carried(job, unit, message) == message
+
+    def away(self: Shared, *arguments: Any) -> None:
+        tries.append(arguments)
+        raise RunError("The storage is away.")
+
+    tries: list[Any] = []
+    monkeypatch.setattr(Shared, "push", away)
+    monkeypatch.setattr(Shared, "pull", away)
+    monkeypatch.setattr(on_ray, "PUSH_AGAIN_AFTER_SECONDS", (0.0, 0.0))
+    assert carried(job, unit, message) == {"unit": unit.name, "failed": "The storage is away."}
+    [task] = on_ray.tasks(job, [unit])
+    assert on_ray.not_here(job, task, {}) == [{"unit": unit.name, "failed": "The storage is away."}]
+    tries.clear()
+    with pytest.raises(RunError):
+        on_ray.insist(partial(job.shared.push, job.run.parent, []))
+    assert len(tries) == 3
 
 
 def test_an_address_that_cannot_be_used_is_an_error(

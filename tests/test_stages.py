@@ -26,6 +26,7 @@ from teachwhy.study.unit import Worker
 
 READING = {"name": "reading", "kind": "documents", "files": ["documents.jsonl"]}
 EXAMPLES = {"name": "examples", "kind": "supervised"}
+LAST = EXAMPLES | {"name": "last", "train": {"epochs": 3}}
 FORGETTING = {"name": "forgetting", "kind": "washout", "contrary": 3, "files": ["ordinary.jsonl"]}
 STAGES_ALL = [READING, EXAMPLES, FORGETTING]
 
@@ -132,6 +133,15 @@ def test_a_share_of_the_loss_for_actions_leaves_documents_alone(tmp_path: Path, 
     lessons = with_stages(tmp_path, tiny_model, READING, EXAMPLES, train=train).lessons["read"]
     assert all(set(row.weights) == {1.0} for row in lessons[0].rows)
     assert all(sum(row.weights) == pytest.approx(1.0) for row in lessons[1].rows)
+
+
+def test_a_replayed_row_weighs_what_a_row_of_the_stage_does(tmp_path: Path, tiny_model: Path) -> None:
+    train = dict(tiny.tiny_settings(tiny_model)["train"]) | {"action_share": 0.5}  # type: ignore[call-overload]
+    examples, forgetting = EXAMPLES | {"replay": 0.5}, FORGETTING | {"replay": 0.4}
+    lessons = with_stages(tmp_path, tiny_model, READING, examples, forgetting, train=train).lessons["read"]
+    assert [sum(row.weights) for row in lessons[1].rows] == pytest.approx([1.0] * len(lessons[1].rows))
+    own = [sum(row.weights) for row in lessons[2].rows[:-4]]
+    assert [sum(row.weights) for row in lessons[2].rows[-4:]] == pytest.approx([sum(own) / len(own)] * 4)
 
 
 def test_the_chat_form_has_the_system_prompt_of_the_study(tmp_path: Path, tiny_model: Path) -> None:
@@ -306,7 +316,7 @@ def test_a_worker_waits_while_another_teaches_a_stage_that_their_arms_share(
     arms = [
         {"name": name, "arm": "what", "stages": ["reading", end]} for name, end in (("a", "examples"), ("b", "last"))
     ]
-    path = build(tmp_path, tiny_model, stages=[READING, EXAMPLES, EXAMPLES | {"name": "last"}], arms=arms, contrasts=[])
+    path = build(tmp_path, tiny_model, stages=[READING, EXAMPLES, LAST], arms=arms, contrasts=[])
     done = run(path)
     train = done.folder / "train"
     for name in ("b", "b@reading"):

@@ -11,7 +11,15 @@ from .price import PRICES, Price, Purse, read_price
 from .sampling import Sampling
 from .speaker import ChatFormat, LocalSpeaker, OnAsk, OnReply, Reply, Speaker
 from .vllm import VllmModel, generate_through, score_through, start_vllm, stop_vllm, vllm_version, with_adapter
-from .weights import Trainable, check_four_bit, load_for_training, load_trained, load_weights, save_trained
+from .weights import (
+    Trainable,
+    check_four_bit,
+    keep_bfloat16,
+    load_for_training,
+    load_trained,
+    load_weights,
+    save_trained,
+)
 
 __all__ = [
     "PRICES",
@@ -45,6 +53,7 @@ __all__ = [
     "generate",
     "generate_through",
     "is_api",
+    "keep_bfloat16",
     "load_chat",
     "load_for_training",
     "load_model",

@@ -82,6 +82,13 @@ def compute_in_bfloat16(network: Any, device: str) -> None:
     import torch
 
     network.forward = torch.autocast(device, dtype=torch.bfloat16)(network.forward)
+    network.autocast_on = device
+
+
+def keep_bfloat16(network: Any) -> None:
+    """Autocast again, where something has since put a forward pass of its own in the place of the network's."""
+    if device := vars(network).get("autocast_on"):
+        compute_in_bfloat16(network, device)
 
 
 def is_adapter(network: Any) -> bool:

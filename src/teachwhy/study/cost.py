@@ -12,6 +12,8 @@ from ..evals import find_exam
 from ..models import ChatFormat
 from .job import Job
 from .plan import Unit
+from .speed import stages_to_teach, written_by
+from .stages import Lessons, Stage
 
 BYTES_A_WEIGHT = 2  # bfloat16
 BYTES_TRAINED = 16  # of a trained weight: float32 master, its gradient, and AdamW's two moments
@@ -50,7 +52,8 @@ class Work:
     """What one unit does, in tokens of the study's own model; another's tokenizer makes more or fewer of the same text.
 
     training: tokens in all updates. updates: how many. read: tokens of prompts and options. written: tokens generated
-    for each answer, at most. answers: how many are generated.
+    for each answer, at most. answers: how many are generated. beside: tokens read in training without a gradient.
+    steps: tokens written in training one after another, by all answers of an update at once.
     """
 
     training: int
@@ -58,6 +61,8 @@ class Work:
     read: float
     written: float
     answers: float
+    beside: int = 0
+    steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,11 +92,12 @@ def works_of(job: Job, units: Sequence[Unit], chat: ChatFormat) -> list[Work]:
     def length(text: str) -> int:
         return lengths.setdefault(text, len(chat.tokens(text)))
 
-    return [work_of(job, unit, length) for unit in units]
+    taught = stages_to_teach(job, units, anew=True)
+    return [work_of(job, unit, taught[unit.name], length) for unit in units]
 
 
-def work_of(job: Job, unit: Unit, length: Callable[[str], int]) -> Work:
-    lessons = job.prepared.lessons[unit.arm.name] if unit.trained and not unit.arm.until else ()
+def work_of(job: Job, unit: Unit, taught: Sequence[tuple[Stage, Lessons]], length: Callable[[str], int]) -> Work:
+    efforts = [stage.effort(lessons, unit.real_seed) for stage, lessons in taught]
     sampling = job.study.settings.sampling
     read = answers = 0.0
     for exam in job.study.settings.exams:
@@ -101,19 +107,14 @@ def work_of(job: Job, unit: Unit, length: Callable[[str], int]) -> Work:
             read += times * (prompt + sum(map(length, request.options.values())))
             answers += times * request.write
     return Work(
-        training=sum(found.tokens(unit.real_seed) for found in lessons),
-        updates=sum(found.updates for found in lessons),
+        training=sum(effort.tokens for effort in efforts),
+        updates=sum(lessons.updates for _, lessons in taught),
+        beside=sum(effort.read for effort in efforts),
+        steps=sum(effort.steps for effort in efforts),
         read=read,
-        written=written_by(job, unit),
+        written=written_by(job, unit.arm),
         answers=answers,
     )
-
-
-def written_by(job: Job, unit: Unit) -> float:
-    """Tokens of an answer: as many as a trained row has, or as many as there may be."""
-    most = job.study.settings.max_new_tokens
-    own = job.prepared.token_rows.get(unit.arm.whole)
-    return min(most, sum(row.trained for row in own) / len(own)) if own else most
 
 
 def cost_of(works: Sequence[Work], parameters: float, device: Device, *, full: bool = False) -> Cost:
@@ -126,18 +127,22 @@ def cost_of(works: Sequence[Work], parameters: float, device: Device, *, full: b
     devices = math.ceil((weights * ROOM + (parameters * BYTES_TRAINED if full else 0)) / device.memory)
     flops, bandwidth = device.flops * devices, device.bandwidth * devices
 
+    step = max(
+        SECONDS_A_STEP,
+        weights / (bandwidth * DECODING_USE),
+        2 * parameters * DECODED_TOGETHER / (flops * READING_USE),
+    )
+
+    def reading(tokens: float) -> float:
+        return 2 * parameters * tokens / (flops * READING_USE)
+
     def training(work: Work) -> float:
         operations = (6 if full else 4) * parameters * work.training
-        return max(operations / (flops * TRAINING_USE), work.updates * SECONDS_A_STEP)
+        updating = max(operations / (flops * TRAINING_USE), work.updates * SECONDS_A_STEP)
+        return updating + reading(work.beside) + work.steps * step
 
     def exams(work: Work) -> float:
-        reading = 2 * parameters * work.read / (flops * READING_USE)
-        step = max(
-            SECONDS_A_STEP,
-            weights / (bandwidth * DECODING_USE),
-            2 * parameters * DECODED_TOGETHER / (flops * READING_USE),
-        )
-        return reading + math.ceil(work.answers / DECODED_TOGETHER) * work.written * step
+        return reading(work.read) + math.ceil(work.answers / DECODED_TOGETHER) * work.written * step
 
     def loading(work: Work) -> float:
         return (2 if work.updates else 1) * weights / READ_A_SECOND

@@ -142,8 +142,27 @@ def locked(folder: Path, say: Any) -> Iterator[IO[str]]:
         raise folder_error(error, folder) from None
     with stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            say(f"Another run works in {folder}; waiting for it to end.")
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"Another run works in {folder}; waiting for it to end.")
+                fcntl.flock(stream, fcntl.LOCK_EX)
+        except OSError as error:
+            raise RunError(
+                f"This folder cannot be locked: {error.strerror}.",
+                where=str(folder),
+                remedy="Two runs could work in it at once. Give one on a file system with `flock`, with --runs DIR.",
+            ) from None
         yield stream
+
+
+def at_work(run: Path) -> bool:
+    """Whether another process holds the run folder's lock."""
+    try:
+        with (run / ".lock").open("r") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False

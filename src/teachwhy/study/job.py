@@ -11,6 +11,7 @@ from ..evals import WORDINGS, find_exam
 from ..models import USUAL, Asking, ModelSource, Purse
 from ..text import fingerprint
 from .folder import read_json, whole
+from .journal import journal_path
 from .noise import Again
 from .plan import Unit, checkpoint_stamp, evals_stamp, stamp_fits, train_stamps
 from .prepare import Prepared
@@ -82,17 +83,27 @@ class Job:
             return []
         return [replace(unit, arm=unit.arm.at(stage.name, 100)) for stage in self.study.stages(unit.arm)[:-1]]
 
+    def left_by(self, unit: Unit) -> list[Unit]:
+        """All whose adapters a training leaves: the stages before the last, the checkpoints, and the unit itself."""
+        return list(dict.fromkeys([*self.stage_ends(unit), *self.checkpoints(unit), unit]))
+
     def taught_as(self, unit: Unit) -> Unit:
         """The unit whose training gives this one its adapter: itself, unless it is a checkpoint."""
         return replace(unit, arm=self.study.arm(unit.arm.whole)) if unit.arm.until else unit
 
-    def stage_done(self, unit: Unit, stage: str, stamp: str) -> bool:
-        """Whether a stage that is not its last is behind a unit, with the checkpoints on its way."""
+    def end_of(self, unit: Unit, stage: str) -> Unit:
+        """Where the adapter of a unit is kept after one of its stages: with the last, the unit itself."""
+        last = self.study.stages(unit.arm)[-1].name == stage
+        return unit if last else replace(unit, arm=unit.arm.at(stage, 100))
+
+    def has_adapter(self, unit: Unit) -> bool:
+        return stamp_fits(unit.train_folder(self.run) / "train.json", self.train_stamp(unit))
+
+    def stage_done(self, unit: Unit, stage: str) -> bool:
+        """Whether a stage is behind a unit, with the checkpoints on its way."""
         points = [point for point in self.checkpoints(unit) if point.arm.point[0] == stage]
-        end = replace(unit, arm=unit.arm.at(stage, 100))
-        return stamp_fits(end.train_folder(self.run) / "train.json", stamp) and all(
-            stamp_fits(point.train_folder(self.run) / "train.json", self.train_stamp(point)) for point in points
-        )
+        end = self.end_of(unit, stage)
+        return all(map(self.has_adapter, [end, *points])) and whole(end.train_folder(self.run) / "train.json")
 
     def taught_elsewhere(self, unit: Unit, stamp: str) -> Path | None:
         """The folder of any arm of this unit's seed whose adapter has this very stamp."""
@@ -120,13 +131,8 @@ class Job:
         return stamps | ({again.judgings: fingerprint(judgings)} if find_exam(exam).follow_up else {})
 
     def trained(self, unit: Unit) -> bool:
-        """Whether its adapter is there, with those of its checkpoints."""
-        if not unit.trained:
-            return True
-        return all(
-            stamp_fits(one.train_folder(self.run) / "train.json", self.train_stamp(one))
-            for one in (unit, *self.checkpoints(unit))
-        )
+        """Whether its adapter is there, with those of its checkpoints and of the stages before its last."""
+        return not unit.trained or all(map(self.has_adapter, self.left_by(unit)))
 
     def answered(self, unit: Unit) -> bool:
         """Whether its exams are done."""
@@ -154,9 +160,10 @@ class Job:
         """The folders that a unit starts from and leaves, below the study's folder of runs."""
         folders = [unit.evals_folder(self.run)]
         if unit.trained:
-            left = [unit, *self.checkpoints(unit), *self.stage_ends(unit)]
-            folders += [one.train_folder(self.run) for one in left]
+            folders += [one.train_folder(self.run) for one in self.left_by(unit)]
             folders.append(self.run / "train" / "step0" / f"seed-{unit.real_seed}")
+        if self.source.behind_api:
+            folders.append(journal_path(self.run.parent, self.source.fingerprint))
         return list(dict.fromkeys(folder.relative_to(self.run.parent).as_posix() for folder in folders))
 
     @property

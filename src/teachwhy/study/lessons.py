@@ -46,8 +46,8 @@ def lessons_of(
         )
         with named_in(study.path, "stage"):
             made = stage.lessons(making)
-            if stage.checkpoints:
-                stage.update_at(100, made.updates)
+            if any(point.point[0] == stage.name for point in study.checkpoints(setting)):
+                stage.check_checkpoints(made)
         found.append(made)
     return found
 

@@ -18,7 +18,7 @@ from .folder import read_json
 from .stages import Lessons, Stage, usual_stages
 from .study_file import Study
 
-PACKAGES = ("teachwhy", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "inspect_ai")
+PACKAGES = ("teachwhy", "torch", "transformers", "peft", "trl", "accelerate", "tokenizers", "safetensors", "inspect_ai")
 
 
 PLAIN = usual_stages()[0].record()

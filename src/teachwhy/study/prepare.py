@@ -102,7 +102,7 @@ def prepare(
         "lengths": length_table({name: rows[name] for name in full}),
         "against_why": [
             record
-            for names in compared_with_why(trained)
+            for names in compared_with_why([setting for setting in trained if rows[setting.name]])
             for record in check_arms_against_why(
                 {name: rows[name] for name in names},
                 {setting.name: setting.arm for setting in trained},
@@ -239,7 +239,7 @@ def rows_an_update(
 ) -> int:
     """The study's batch; for an arm that is to be as long as another, so many rows that trained tokens are as many."""
     batch, other = study.settings.train.batch, find_arm(setting.arm).as_long_as
-    if other is None:
+    if other is None or not token_rows[setting.name]:
         return batch
     longer = rows_of(study, chat, setting.model_copy(update={"name": other, "arm": other}))
     wanted = trained_tokens_a_row(tokenize_rows(longer, chat, context, other))

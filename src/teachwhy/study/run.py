@@ -32,7 +32,7 @@ from ..text import fingerprint
 from ..train.reporters import check_reporters
 from .behind_api import behind_api, check_api_study
 from .executors import WORKER_MEMORY_BYTES, find_executor, run_units
-from .folder import folder_error, locked, read_json, sweep, write_json, write_text
+from .folder import at_work, folder_error, locked, read_json, sweep, whole, write_json, write_text
 from .history import LOG, answered, begin, note_completed
 from .job import Job
 from .journal import journal_path
@@ -42,6 +42,7 @@ from .register import entries_of
 from .results import collect
 from .shared import Shared, address_of, copy_of
 from .study_file import Study, read_study
+from .unit import take_over
 
 PROVIDER = "the provider's"
 Say = Callable[[str], None]
@@ -126,8 +127,17 @@ def prepare_job(study: Study, runs: Path | str, say: Say) -> Job:
     shared = Shared(f"{address}/{study.settings.name}") if address else None
     if shared:
         say(f"{shared.address}: copied to {run.parent}")
-        shared.pull(run.parent, kept(run, source))
+        bring(shared, run, source)
     return Job(study, source, judge, prepared, run, environment, environment["threads"], shared=shared)
+
+
+def bring(shared: Shared, run: Path, source: ModelSource) -> None:
+    """What is new at the address comes to the copy, unless a run on this machine is at work in that."""
+    if at_work(run):
+        return
+    shared.pull(run.parent, kept(run, source))
+    if not (run / "study.json").exists():
+        shared.pull_answers(run.parent)  # a run that begins says what was answered before it
 
 
 def share(job: Job) -> None:
@@ -250,19 +260,35 @@ def reuse_finished(job: Job, units: Sequence[Unit], say: Say) -> None:
     """Take over adapters and answers of other runs of this study that were made from the same content."""
     siblings = sorted(path for path in job.run.parent.iterdir() if path.is_dir() and path != job.run)
     others = [replace(job, run=sibling) for sibling in siblings]
+    stored = stored_trainings(siblings)
     for unit in units:
+        if unit.trained and not unit.arm.until and not job.trained(unit):
+            reuse_training(job, unit, stored, say)
         for other in others:
             sibling = other.run
             if job.done(unit) or other.damaged(unit):
                 continue
-            if unit.trained and not job.trained(unit) and other.trained(unit):
-                for one in (*job.stage_ends(unit), unit):
-                    if one.train_folder(sibling).is_dir():
-                        copy_folder(one.train_folder(sibling), one.train_folder(job.run))
-                say(f"{unit.name}: took the adapter over from {sibling.name}")
             if not job.examined(unit) and other.answered(unit) and (other.repeated(unit) or not job.answered(unit)):
                 copy_folder(unit.evals_folder(sibling), unit.evals_folder(job.run))
                 say(f"{unit.name}: took the answers over from {sibling.name}")
+
+
+def stored_trainings(runs: Sequence[Path]) -> dict[str, list[Path]]:
+    """Stamp -> the folders in which run folders keep what was trained so."""
+    found: dict[str, list[Path]] = {}
+    for record in (record for run in runs for record in sorted(run.glob("train/*/seed-*/train.json"))):
+        found.setdefault((read_json(record) or {}).get("stamp", ""), []).append(record.parent)
+    return found
+
+
+def reuse_training(job: Job, unit: Unit, stored: Mapping[str, Sequence[Path]], say: Say) -> None:
+    """Take over what is stored of a unit: the adapters after its stages, as far as the stages are the same."""
+    for one in job.left_by(unit):
+        taught = next((path for path in stored.get(job.train_stamp(one), ()) if whole(path / "train.json")), None)
+        if taught and not job.has_adapter(one):
+            take_over(job, taught, one)
+            run = taught.parents[2].name
+            say(f"{unit.name}: took the adapter{'' if one == unit else f' {one.arm.name}'} over from {run}")
 
 
 def copy_folder(source: Path, target: Path) -> None:
@@ -322,11 +348,11 @@ def timings(job: Job) -> dict[str, Any]:
     """Seconds of each finished unit, for the page alone: results.json holds nothing that differs between runs."""
     found = {}
     for unit in plan_units(job.study):
-        train = read_json(unit.train_folder(job.run) / "train.json") or {}
+        trained = [read_json(one.train_folder(job.run) / "train.json") for one in (*job.stage_ends(unit), unit)]
         exams = [read_json(unit.evals_folder(job.run) / f"{exam}.json") or {} for exam in job.study.settings.exams]
         if job.done(unit):
             found[unit.name] = {
-                "train": train.get("seconds", 0.0),
+                "train": sum((record or {}).get("seconds", 0.0) for record in trained),
                 "exams": sum(exam.get("seconds", 0.0) for exam in exams),
             }
     return {"units": found, "written": time.strftime("%Y-%m-%d %H:%M", time.gmtime()) + " UTC"}

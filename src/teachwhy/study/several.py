@@ -15,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..errors import InputError, TeachwhyError
+from ..errors import InputError, RunError, TeachwhyError
 from .folder import locked, sweep
 from .job import Job
 from .plan import Unit, plan_units
-from .run import Say, copy_folder, prepare_job, write_start
+from .run import Say, copy_folder, prepare_job, share, write_start
 from .study_file import read_study
 from .unit import Worker
 from .worker import set_up_torch
@@ -44,7 +44,11 @@ def train_together(path: Path, arm: str, seed: int, runs: Path, say: Say) -> Non
 
     Errors (TeachwhyError): those of a run; an arm that is not trained; a study that compiles.
     """
-    from accelerate import PartialState
+    try:
+        from accelerate import PartialState
+        from accelerate.utils import broadcast_object_list
+    except ModuleNotFoundError:
+        raise RunError("Training needs accelerate.", remedy="pip install 'teachwhy[train]'") from None
 
     study = read_study(path)
     unit = next(unit for unit in plan_units(study, [arm], [seed]) if unit.arm.name == arm)  # with no checkpoint of it
@@ -56,29 +60,39 @@ def train_together(path: Path, arm: str, seed: int, runs: Path, say: Say) -> Non
     processes = PartialState(cpu=job.environment["device"] == "cpu")
     set_up_torch(max(1, job.threads // processes.num_processes))
     with ExitStack() as stack:
+        missing = [True]
         # All processes begin with an empty folder, so that none finds a stage done that another would teach.
         if processes.is_main_process:
             stack.enter_context(locked(job.run, say))
+            missing = [not job.trained(unit)]  # the run that was waited for may have trained and examined it
             sweep(job.run)
             write_start(job, quick=False)
             own = Path(stack.enter_context(TemporaryDirectory(dir=job.run, prefix=".several.", suffix=".tmp")))
         else:
             own = Path(stack.enter_context(TemporaryDirectory()))
-        worker = Worker(replace(job, run=own))
-        worker.prepare_network()
-        worker.trunk = None  # a network without its lower layers cannot be spread over processes
-
-        def tell(phase: str, done: int, total: int, note: str) -> None:
-            if processes.is_main_process:
-                say(f"{unit.name}: {phase} {done}/{total} {note}".rstrip())
-
-        worker.train(unit, tell)
-        if processes.is_main_process:
+        broadcast_object_list(missing)
+        if missing[0]:
+            teach_in(own, job, unit, say if processes.is_main_process else silent)
+        if missing[0] and processes.is_main_process:
             take_in(own, job.run)
+            share(job)
         processes.wait_for_everyone()
     if processes.is_main_process:
-        say(f"{unit.name} was trained by {processes.num_processes} processes: {unit.train_folder(job.run)}")
+        by = f"was trained by {processes.num_processes} processes" if missing[0] else "is trained"
+        say(f"{unit.name} {by}: {unit.train_folder(job.run)}")
     processes.destroy_process_group()
+
+
+def teach_in(own: Path, job: Job, unit: Unit, say: Say) -> None:
+    """This process's part of teaching a unit. own: the folder that it writes to."""
+    worker = Worker(replace(job, run=own))
+    worker.prepare_network()
+    worker.trunk = None  # a network without its lower layers cannot be spread over processes
+    worker.train(unit, lambda phase, done, total, note: say(f"{unit.name}: {phase} {done}/{total} {note}".rstrip()))
+
+
+def silent(text: str) -> None:
+    """All processes but the first say nothing."""
 
 
 def take_in(own: Path, run: Path) -> None:
@@ -92,6 +106,12 @@ def take_in(own: Path, run: Path) -> None:
 def check_together(job: Job, unit: Unit) -> None:
     """Refuse what several processes cannot do."""
     where = str(job.study.path)
+    if unit.arm.until:
+        raise InputError(
+            f"{unit.arm.name!r} is a checkpoint, which is trained with its arm.",
+            where="--arm",
+            remedy=f"Name the arm, with --arm {unit.arm.whole}.",
+        )
     if not unit.trained:
         raise InputError(f"The arm {unit.arm.name!r} is not trained.", where=where, remedy="Name one that is.")
     for stage in job.study.stages(unit.arm):

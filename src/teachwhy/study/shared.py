@@ -7,7 +7,7 @@ the record, in both directions, and a folder whose record is the same on both si
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -30,7 +30,8 @@ class Shared:
         with self.reached() as (files, root):
             here = [name for part in parts for name in files_below(folder, part)]
             told = contents(files, [f"{root}/{name}" for name in here if is_record(name)])
-            for name in to_carry(here, lambda record: content(folder / record) == told.get(f"{root}/{record}")):
+            same = {name for name in here if is_record(name) and content(folder / name) == told.get(f"{root}/{name}")}
+            for name in dict.fromkeys([*filter(is_made_later, here), *to_carry(here, same)]):
                 files.makedirs(f"{root}/{parent_of(name)}", exist_ok=True)
                 files.put_file(str(folder / name), f"{root}/{name}")
 
@@ -41,9 +42,18 @@ class Shared:
             found = [path for part in parts if files.exists(f"{root}/{part}") for path in files.find(f"{root}/{part}")]
             there = [path.removeprefix(f"{root}/") for path in found]
             told = contents(files, [f"{root}/{name}" for name in there if is_record(name)])
-            for name in to_carry(there, lambda record: content(folder / record) == told.get(f"{root}/{record}")):
+            same = {name for name in there if is_record(name) and content(folder / name) == told.get(f"{root}/{name}")}
+            for name in to_carry(there, same):
+                if is_a_log(name) and (content(folder / name) or b"").startswith(files.cat_file(f"{root}/{name}")):
+                    continue  # what this machine has added to it
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 files.get_file(f"{root}/{name}", str(folder / name))
+
+    def pull_answers(self, folder: Path) -> None:
+        """Bring what tells of answers in all run folders there, and nothing that was trained."""
+        with self.reached() as (files, root):
+            runs = [PurePosixPath(path).name for path in files.ls(root, detail=False)] if files.exists(root) else []
+        self.pull(folder, [f"{run}/{part}" for run in runs for part in ("study.json", "evals")])
 
     @contextmanager
     def reached(self) -> Iterator[tuple[Any, str]]:
@@ -80,13 +90,23 @@ def is_record(name: str) -> bool:
     return name.endswith(".json") and not PurePosixPath(name).name.startswith("adapter_")
 
 
-def to_carry(names: Sequence[str], same: Callable[[str], bool]) -> list[str]:
+def is_made_later(name: str) -> bool:
+    """Whether a file is made of what a record vouches for, and made anew where that stays: scores and pages."""
+    return name.endswith((".scores.jsonl", ".html"))
+
+
+def is_a_log(name: str) -> bool:
+    """Whether a file is one that only grows: what was asked of a model behind an API, and the study's log."""
+    return name.endswith(".jsonl") and "/" not in name
+
+
+def to_carry(names: Sequence[str], same: Container[str]) -> list[str]:
     """Which files go, records last: all that lie in a folder with a record that is not the same, or with none.
 
-    same: whether a record is the same on both sides.
+    same: the records that are the same on both sides.
     """
     records = [name for name in names if is_record(name)]
-    whole = {parent_of(name) for name in records} - {parent_of(name) for name in records if not same(name)}
+    whole = {parent_of(name) for name in records} - {parent_of(name) for name in records if name not in same}
     return sorted((name for name in names if parent_of(name) not in whole), key=lambda name: (is_record(name), name))
 
 

@@ -11,16 +11,20 @@ from pathlib import Path
 
 from ..evals import Request, find_exam
 from ..train.settings import plan_batches
+from ..train.tokens import TokenRow
 from .arm_setting import ArmSetting
 from .job import Job
 from .plan import Unit
 from .run import Say
+from .stages import Lessons, Stage
+from .stages.supervised import is_plain
 from .unit import Worker
 from .worker import set_up_torch
 
 MEASURED_ROWS = 32
 MEASURED_UPDATES = 8
 MEASURED_ITEMS = 64
+READING_SHARE = 0.5  # of an update's work on a token with an adapter, forward and back to what came before
 INFINITE = float("inf")
 
 
@@ -38,6 +42,26 @@ class Speed:
     untrained: float
 
 
+def stages_to_teach(job: Job, units: Sequence[Unit], *, anew: bool = False) -> dict[str, list[tuple[Stage, Lessons]]]:
+    """Unit name -> the stages that it has to be taught, with their lessons: what arms share stands with the first.
+
+    anew: as if nothing were done.
+    """
+    found: dict[str, list[tuple[Stage, Lessons]]] = {}
+    seen: set[str] = set()
+    for unit in units:
+        found[unit.name] = left = []
+        if not unit.trained or unit.arm.until or (not anew and job.trained(unit)):
+            continue
+        stages = zip(job.study.stages(unit.arm), job.prepared.lessons[unit.arm.name], strict=True)
+        for (stage, lessons), stamp in zip(stages, job.stage_stamps(unit), strict=True):
+            if stamp not in seen and (anew or not job.stage_done(unit, stage.name)):
+                left.append((stage, lessons))
+            if stage.checkpoints <= 1:
+                seen.add(stamp)
+    return found
+
+
 def training_size(job: Job, unit: Unit) -> tuple[int, int]:
     """Tokens and updates of a unit's training; zeros for an arm that is not trained, or is a checkpoint of another."""
     if not unit.trained:
@@ -51,7 +75,8 @@ def training_size(job: Job, unit: Unit) -> tuple[int, int]:
 def measure_speed(job: Job, units: Sequence[Unit], say: Say) -> Speed:
     """Measured in this process on a few rows and items. Compiling is not counted."""
     say("measuring a few updates and answers ...")
-    trained = next((unit.arm for unit in units if unit.trained and not unit.arm.until), None)
+    taught = [unit.arm for unit in units if unit.trained and not unit.arm.until]
+    trained = next((arm for arm in taught if plain_rows(job, arm)), None)
     untrained = next((unit.arm for unit in units if not unit.trained), None)
     with torch_as_in_a_worker(job.threads):
         training, trunk = measure_training(job, trained) if trained else (INFINITE, INFINITE)
@@ -61,6 +86,11 @@ def measure_speed(job: Job, units: Sequence[Unit], say: Say) -> Speed:
             after_training=measure_trained_exam(job, trained) if trained else INFINITE,
             untrained=measure_exam(job, untrained) if untrained else INFINITE,
         )
+
+
+def plain_rows(job: Job, arm: ArmSetting) -> Sequence[TokenRow]:
+    """Of the first stage that has such rows; pairs and tasks are not measured."""
+    return next((found.rows for found in job.prepared.lessons[arm.name] if found.rows and is_plain(found.rows)), ())
 
 
 @contextmanager
@@ -85,7 +115,7 @@ def measure_training(job: Job, arm: ArmSetting) -> tuple[float, float]:
     model, network = worker.prepare_network()
     if worker.trunk:
         worker.trunk.folder = None  # a plan writes nothing
-    rows = job.prepared.token_rows[arm.name][:MEASURED_ROWS]
+    rows = plain_rows(job, arm)[:MEASURED_ROWS]
     train = job.study.settings.train
     batches = plan_batches([row.shared for row in rows], batch=train.batch, updates=MEASURED_UPDATES, seed=0)
     moments: list[float] = []
@@ -118,9 +148,14 @@ def measure_trained_exam(job: Job, arm: ArmSetting) -> float:
     The untrained model is stopped after as many tokens as are trained in a row of the arm, and its options are scored
     at once, as behind the marker that it was not taught to write.
     """
-    rows = job.prepared.token_rows[arm.name]
-    written = round(sum(row.trained for row in rows) / len(rows))
-    return measure_exam(job, arm, max_new_tokens=min(written, job.study.settings.max_new_tokens), marker="")
+    return measure_exam(job, arm, max_new_tokens=round(written_by(job, arm)), marker="")
+
+
+def written_by(job: Job, arm: ArmSetting) -> float:
+    """Tokens of an answer: as many as a trained row has, or as many as there may be."""
+    most = job.study.settings.max_new_tokens
+    own = job.prepared.token_rows.get(arm.whole)
+    return min(most, sum(row.trained for row in own) / len(own)) if own else most
 
 
 def measure_exam(job: Job, arm: ArmSetting, *, max_new_tokens: int | None = None, marker: str | None = None) -> float:
@@ -147,14 +182,17 @@ def requests_of(job: Job, arm: ArmSetting, exam: str) -> list[Request]:
     return find_exam(exam).requests(job.prepared.cases[exam], job.study.exam_format(arm))
 
 
-def unit_minutes(job: Job, unit: Unit, tokens: int, speed: Speed) -> float:
-    """Estimated minutes of what is left of a unit. The trunk is run once an arm; it is counted with the first seed."""
+def unit_minutes(job: Job, unit: Unit, left: Sequence[tuple[Stage, Lessons]], speed: Speed) -> float:
+    """Estimated minutes of what is left of a unit, without the answers that it writes while it is trained.
+
+    left: the stages that it has to be taught. The trunk is run once an arm; it is counted with the first seed.
+    """
     seconds = 0.0
-    if not job.trained(unit) and not unit.arm.until:
-        seconds += tokens / speed.training
+    for stage, lessons in left:
+        effort = stage.effort(lessons, unit.real_seed)
+        seconds += (effort.tokens + READING_SHARE * effort.read) / speed.training
         if unit.seed == job.study.settings.seeds[0]:
-            lessons = job.prepared.lessons[unit.arm.name]
-            seconds += sum(row.length for found in lessons for row in found.rows) / speed.trunk
+            seconds += sum(row.length for row in lessons.rows) / speed.trunk
     answers = speed.after_training if unit.trained else speed.untrained
     if not job.answered(unit):
         exams = job.study.settings.exams

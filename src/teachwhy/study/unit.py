@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,6 @@ from ..models import (
 from ..models.load import model_context
 from ..text import fingerprint
 from ..train.reporters import Reporting
-from .arm_setting import ArmSetting
 from .behind_api import askable
 from .folder import as_os_error, content_hashes, flush, folder_error, locked, read_json, whole, write_json, write_jsonl
 from .job import Job, Step
@@ -129,20 +128,20 @@ class Worker:
             self.engine = None
         model, network = self.prepare_network()
         stages, stamps = job.study.stages(unit.arm), job.stage_stamps(unit)
-        for number, (stage, stamp) in enumerate(zip(stages, stamps, strict=True), start=1):
-            last = number == len(stages)
-            end = unit if last else replace(unit, arm=unit.arm.at(stage.name, 100))
-            record = end.train_folder(job.run) / "train.json"
-            if last or not (job.stage_done(unit, stage.name, stamp) and whole(record)):
-                shared = not last and stage.checkpoints <= 1
+        for stage in stages:
+            stage.check_network(network)
+        for stage, stamp in zip(stages, stamps, strict=True):
+            end = job.end_of(unit, stage.name)
+            if not job.stage_done(unit, stage.name):
+                shared = stage.checkpoints <= 1
                 with self.one_teacher(stage, stamp, tell) if shared else contextlib.nullcontext():
                     taught = job.taught_elsewhere(unit, stamp) if shared else None
                     if taught:
-                        take_over(taught, record.parent, unit.arm)
+                        take_over(job, taught, end)
                     else:
                         load_weights(network, before)
                         self.teach(unit, stage, stamp, end, model, network, tell)
-            before = record.parent
+            before = end.train_folder(job.run)
 
     def one_teacher(self, stage: Stage, stamp: str, tell: Tell) -> contextlib.AbstractContextManager[Any]:
         """Two workers may come to a stage that their arms share: the second waits, and takes over what comes out."""
@@ -414,15 +413,25 @@ def give_back_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def take_over(taught: Path, folder: Path, arm: ArmSetting) -> None:
-    """A stage that another arm went through from the same start with the same lessons is this arm's too."""
+def take_over(job: Job, taught: Path, end: Unit) -> None:
+    """What another arm, or another run, was taught from the same start with the same lessons is this unit's too.
+
+    taught: its folder. end: the unit whose folder keeps it here.
+    """
 
     def copied(target: str) -> None:
         for file in taught.iterdir():
             if file.name != "train.json":
                 shutil.copy(file, target)
 
-    save_folder(folder, copied, "train.json", read_json(taught / "train.json") | {"arm": arm.model_dump()})
+    record = read_json(taught / "train.json")
+    name = end.arm.point[0] if end.arm.until else job.study.stages(end.arm)[-1].name
+    record |= {
+        "arm": job.taught_as(end).arm.model_dump(),
+        "seed": end.seed,
+        "stage": record.get("stage", {}) | {"name": name},
+    }
+    save_folder(end.train_folder(job.run), copied, "train.json", record)
 
 
 def save_folder(folder: Path, save: Callable[[str], Any], record_name: str, record: dict[str, Any]) -> None:

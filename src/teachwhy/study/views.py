@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,12 @@ from ..policy import Finding, check_policy
 from ..train.reporters import check_reporters
 from .arm_setting import ArmSetting
 from .cost import cost_lines, cost_of, find_device, read_size, works_of
+from .folder import at_work
 from .plan import plan_units
 from .power import power_lines
 from .prepare import rows_of
 from .run import Say, chat_of, count_workers, find_named, prepare_job, prepare_study
-from .speed import measure_speed, training_size, unit_minutes
+from .speed import measure_speed, stages_to_teach, training_size, unit_minutes
 from .study_file import Study, read_study, study_path
 
 
@@ -49,9 +49,10 @@ def plan_study(
     speed = measure_speed(job, units, say) if measure and any(not job.done(unit) for unit in units) else None
     lines = [f"{'unit':28} {'rows':>5} {'updates':>7} {'tokens':>8} {'minutes':>8}  state"]
     total = 0.0
+    left = stages_to_teach(job, units)
     for unit in units:
         tokens, updates = training_size(job, unit)
-        minutes = unit_minutes(job, unit, tokens, speed) if speed else None
+        minutes = unit_minutes(job, unit, left[unit.name], speed) if speed else None
         total += minutes or 0.0
         state = "done" if job.done(unit) else "trained, not examined" if unit.trained and job.trained(unit) else "to do"
         rows = sum(len(found.rows) for found in job.prepared.lessons.get(unit.arm.name, ()))
@@ -64,6 +65,8 @@ def plan_study(
             f"\nabout {total / workers:.0f} minutes with {workers} workers at once "
             f"(measured in one worker: {speed.training:.0f} training tokens/s, {answers:.1f} answers/s)"
         )
+        if not_measured := sorted({stage.name for stages in left.values() for stage, _ in stages if stage.writes}):
+            lines.append(f"without what the stage {not_measured[0]!r} writes while it is trained, which takes longest")
     lines.append(f"run folder: {job.run}")
     return "\n".join([*lines, "", *power])
 
@@ -104,18 +107,6 @@ def study_status(path: Path, *, quick: bool = False, model: str | None, runs: Pa
     )
     lines.append(f"run folder: {job.run}")
     return "\n".join(lines)
-
-
-def at_work(run: Path) -> bool:
-    """Whether another process holds the run folder's lock."""
-    try:
-        with (run / ".lock").open("r") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return False
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
 
 
 def show_row(

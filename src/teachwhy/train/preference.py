@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, set_seed
 from trl import DPOConfig, DPOTrainer
 
+from ..models import keep_bfloat16
 from .over_trl import Unannounced, left_as_it_was, refuse_adapted_head, take_out_reference
 from .pairs import PairRow
 from .reporters import Reporting
@@ -144,6 +145,7 @@ def train_preferences(
             batches=batches,
             micro=settings.micro_batch,
         )
+        keep_bfloat16(network)
         trainer.remove_callback(PrinterCallback)
         report.losses = trainer.losses
         network.train()

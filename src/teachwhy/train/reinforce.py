@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl import GRPOConfig, GRPOTrainer
 
-from ..models import Chat
+from ..models import Chat, keep_bfloat16
 from .over_trl import Unannounced, left_as_it_was, refuse_adapted_head
 from .reporters import Reporting
 from .settings import TrainSettings
@@ -189,6 +189,7 @@ def train_reinforced(
             kl=kl,
         )
         trainer.eos_token_ids = chat.stop_tokens
+        keep_bfloat16(network)
         trainer.remove_callback(PrinterCallback)
         report.losses, report.rewards = trainer.losses, trainer.rewards
         network.train()

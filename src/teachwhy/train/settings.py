@@ -85,7 +85,10 @@ def plan_batches(lengths: Sequence[int], *, batch: int, updates: int, seed: int)
 
     Each epoch shuffles the rows, sorts windows of eight batches by length so that little is padded, and shuffles the
     batches. `lengths` must be the same for twin arms (they are those of prompt and action), so the order is too.
+    Errors (ValueError): no rows.
     """
+    if not lengths:
+        raise ValueError("there are no rows to plan updates of")
     rng = random.Random(seed)
     planned: list[list[int]] = []
     while len(planned) < updates:

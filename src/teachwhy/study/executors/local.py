@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from queue import Queue
-from typing import IO
+from typing import IO, Any
 
+from ...errors import TeachwhyError
 from ..job import Job, Step
 from ..plan import Unit
 from .hand import Hand, Inbox, OnMessage, start_worker
@@ -35,12 +36,12 @@ def run_locally(job: Job, units: Sequence[Unit], workers: int, on_message: OnMes
                 message = {"unit": hand.step.unit.name, "failed": cause}
                 if waiting:
                     hands.append(start_worker(job, inbox, lock))
+            if "ended" in message and hand.step:
+                message = carried(job, hand.step.unit, message)
             if "failed" in message:
                 failures[message["unit"]] = message["failed"]
             on_message(message)
             if "ended" in message and hand.step:
-                if job.shared:
-                    job.shared.push(job.run.parent, job.parts(hand.step.unit))
                 taught = [unit for unit in units if job.taught_as(unit) == hand.step.unit]
                 put_exams(hand.step, taught, waiting, workers, apart=exams_apart(job))
             if "ended" in message or "failed" in message:
@@ -57,6 +58,16 @@ def run_locally(job: Job, units: Sequence[Unit], workers: int, on_message: OnMes
         for hand in [*hands, *retired]:
             hand.end()
     return failures
+
+
+def carried(job: Job, unit: Unit, message: dict[str, Any]) -> dict[str, Any]:
+    """The message, once what the unit left is where the run folder is kept; else that it failed, and why."""
+    try:
+        if job.shared:
+            job.shared.push(job.run.parent, job.parts(unit))
+        return message
+    except TeachwhyError as error:
+        return {"unit": unit.name, "failed": str(error)}
 
 
 def first_steps(job: Job, units: Sequence[Unit]) -> list[Step]:

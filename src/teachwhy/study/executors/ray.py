@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import platform
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from queue import Queue
 from typing import IO, Any
 
 from ...errors import RunError, TeachwhyError, first_line
-from ...models import ModelSource, find_model
+from ...models import ModelSource, find_model, vllm_version
 from ..folder import locked
 from ..job import Job, Step
 from ..plan import Unit, versions
@@ -29,6 +31,7 @@ from .hand import WORKER_MEMORY_BYTES, Inbox, OnMessage, start_worker
 LOST_AT_MOST = 5
 TELL_EVERY_SECONDS = 2.0
 LOOK_EVERY_SECONDS = 0.5
+PUSH_AGAIN_AFTER_SECONDS = (2.0, 30.0)
 SHOWN_WITHIN_SECONDS = 90.0  # NFS clients keep what they know of a folder for up to a minute
 
 
@@ -46,6 +49,11 @@ class Task:
     def name(self) -> str:
         return self.taught.name
 
+    @property
+    def names(self) -> list[str]:
+        """Of the units that it does."""
+        return [unit.name for unit in self.units]
+
 
 def run_on_ray(job: Job, units: Sequence[Unit], workers: int, on_message: OnMessage, lock: IO[str]) -> dict[str, str]:
     """Run the units in a cluster; returns unit name -> what went wrong, for those that failed. The others go on.
@@ -61,7 +69,9 @@ def run_on_ray(job: Job, units: Sequence[Unit], workers: int, on_message: OnMess
             remedy="Leave `executor` out, or take --executor local.",
         )
     with cluster() as ray:
-        asked = resources(job, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        asked = resources(job, nodes)
+        check_room(asked, nodes)
         begin = ray.remote(work).options(num_returns="streaming", max_retries=0, **asked).remote
         stored = ray.put(job)
         lost: Counter[str] = Counter()
@@ -84,8 +94,9 @@ def run_on_ray(job: Job, units: Sequence[Unit], workers: int, on_message: OnMess
                     message = after_loss(task.name, message["lost"], lost[task.name])
                     if "again" in message:
                         running[begin(stored, task)] = task
+                        failures = {unit: cause for unit, cause in failures.items() if unit not in task.names}
                 if "failed" in message:
-                    failures[message["unit"]] = message["failed"]
+                    failures |= dict.fromkeys(failed_units(task, message["unit"]), message["failed"])
                 on_message(message)
     return failures
 
@@ -114,7 +125,7 @@ def cluster() -> Iterator[Any]:
         return
     try:
         ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise RunError(
             f"The Ray cluster cannot be reached: {first_line(error)}.",
             where=f"RAY_ADDRESS={address}" if address else "the cluster that was last started on this machine",
@@ -134,9 +145,26 @@ def resources(job: Job, nodes: Sequence[Mapping[str, float]]) -> dict[str, float
     Never more memory than the largest machine has, as a machine that is small runs one worker locally too.
     """
     if job.environment["device"] == "cuda":
-        return {"num_gpus": 1, "num_cpus": 1}
+        engine = job.study.settings.engine
+        spread = [engine.options.get(f"{way}_parallel_size", 1) for way in ("tensor", "pipeline")] if engine else []
+        return {"num_gpus": math.prod(spread), "num_cpus": 1}
     most = max((node.get("memory", 0.0) for node in nodes), default=0.0)
     return {"num_cpus": job.threads, "memory": min(WORKER_MEMORY_BYTES, most)}
+
+
+def check_room(asked: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> None:
+    """Errors (RunError): no machine of the cluster has what a unit asks for; Ray would wait for one without a word."""
+    named = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
+    if any(all(node.get(named[name], 0.0) >= amount for name, amount in asked.items()) for node in nodes):
+        return
+    wanted = ", ".join(f"{amount:,.0f} of {named[name]}" for name, amount in asked.items())
+    there = "; ".join(", ".join(f"{node.get(name, 0.0):,.0f} {name}" for name in named.values()) for node in nodes)
+    raise RunError(
+        f"No machine of the Ray cluster has what a unit asks for: {wanted}.",
+        where=f"the machines have {there or 'nothing'}",
+        remedy="Set `workers` in the study file, so that a unit takes fewer processors; or join a machine that has it "
+        "(`ray start --num-gpus 1` where Ray does not find a GPU).",
+    )
 
 
 def tasks(job: Job, units: Sequence[Unit]) -> list[Task]:
@@ -160,6 +188,11 @@ def next_message(ray: Any, stream: Any, name: str) -> dict[str, Any] | None:
         return {"unit": name, "lost": f"{type(error).__name__}: {first_line(error).split('. ')[0]}"}
 
 
+def failed_units(task: Task, unit: str) -> list[str]:
+    """What a failure is one of: the unit that is named, or, where that was done before, all that the task does."""
+    return [unit] if unit in task.names else task.names
+
+
 def after_loss(name: str, cause: str, times: int) -> dict[str, Any]:
     """Whether a unit whose worker was lost is run again. times: how often it was lost in this run."""
     if times > LOST_AT_MOST:
@@ -174,8 +207,11 @@ def not_here(
 
     failures: unit name -> cause, of those that failed anyway; without its training no unit of a task is done.
     """
-    if job.shared:
-        job.shared.pull(job.run.parent, parts(job, task))
+    try:
+        if job.shared:
+            job.shared.pull(job.run.parent, parts(job, task))
+    except RunError as error:
+        return [{"unit": unit.name, "failed": str(error)} for unit in task.units if unit.name not in failures]
     expected = [] if task.name in failures else [unit for unit in task.units if unit.name not in failures]
     end = time.monotonic() + seconds
     while (missing := [unit for unit in expected if not job.done(unit)]) and time.monotonic() < end:
@@ -231,13 +267,22 @@ def run_steps(job: Job, task: Task, lock: IO[str]) -> Iterator[dict[str, Any]]:
             message: dict[str, Any] = {}
             while not message.keys() & {"ended", "failed", "lost"}:
                 message = inbox.get()[1] or {"unit": task.name, "lost": hand.cause_of_death()}
-                if job.shared and message.keys() & {"ended", "failed"}:
-                    job.shared.push(job.run.parent, [job.run.name])
+                if job.shared and message.keys() & {"ended", "failed", "lost"}:
+                    insist(partial(job.shared.push, job.run.parent, [job.run.name]))
                 yield message
             if "lost" in message or ("failed" in message and step.part == "training"):
                 return
     finally:
         hand.end()
+
+
+def insist(push: Callable[[], None]) -> None:
+    """Carry what took hours to make, though the storage may be away for a moment."""
+    for pause in PUSH_AGAIN_AFTER_SECONDS:
+        with contextlib.suppress(RunError):
+            return push()
+        time.sleep(pause)
+    push()
 
 
 def steps_left(job: Job, task: Task) -> Iterator[Step]:
@@ -268,9 +313,9 @@ def fit_to_machine(job: Job) -> Job:
             where=str(job.run),
             remedy="Give a folder that all machines share with --runs DIR.",
         )
-    here = versions()
-    for name in ("torch", "transformers"):
-        if job.environment.get(name, here[name]) != here[name]:
+    here = versions() | ({"vllm": vllm_version()} if job.study.settings.engine else {})
+    for name in ("torch", "transformers", "vllm"):
+        if job.environment.get(name, here.get(name)) != here.get(name):
             raise RunError(
                 f"This machine has {name} {here[name]}, and the run is of {job.environment[name]}.",
                 remedy="Install the same versions on all machines: results of two are not of one study.",

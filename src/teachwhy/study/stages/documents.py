@@ -31,7 +31,10 @@ class DocumentStage(RowStage):
         return read_documents([folder / name for name in self.files])
 
     def taught(self, material: Sequence[Document]) -> dict[str, str]:
-        return {f"document {document.id} ({self.version})": document.text(self.version) for document in material}
+        texts = {f"document {document.id} ({self.version})": document.text(self.version) for document in material}
+        if self.form == "chat":
+            texts |= {f"question of document {document.id}": document.question or "" for document in material}
+        return texts
 
     def lessons(self, making: Making) -> Lessons:
         rows = [self.row(document, making) for document in making.material]

@@ -11,7 +11,7 @@ from pydantic import Field
 from ...data import Pair, read_pairs
 from ...train.pairs import tokenize_pairs
 from ...train.settings import count_updates
-from .stage import Lessons, Making, Stage, Teaching, refuse_four_bits, stage_kind
+from .stage import Effort, Lessons, Making, Stage, Teaching, loss_by, refuse_four_bits, stage_kind
 
 if TYPE_CHECKING:
     from ...train.supervised import Trained
@@ -25,6 +25,9 @@ class PreferenceStage(Stage):
     files: list[str] = Field(min_length=1, description="Files of pairs (JSONL), from the study's folder.")
     beta: float = Field(0.1, gt=0, description="How dear it is to leave what the stage began with.")
     in_parts: ClassVar[bool] = True
+
+    def record(self) -> dict[str, Any]:
+        return super().record() | loss_by()
 
     def read(self, folder: Path) -> Sequence[Pair]:
         return read_pairs([folder / name for name in self.files])
@@ -44,6 +47,16 @@ class PreferenceStage(Stage):
         written = [as_written(pair, making) for pair in making.material]
         updates = count_updates(len(rows), batch=settings.batch, epochs=settings.epochs)
         return Lessons(rows, written, settings, settings.batch, updates)
+
+    def effort(self, lessons: Lessons, seed: int) -> Effort:
+        """The reference reads every pair once beforehand."""
+        visited = {index for batch in lessons.batches(seed) for index in batch}
+        return Effort(lessons.tokens(seed), read=sum(lessons.rows[index].length for index in visited))
+
+    def check_network(self, network: Any) -> None:
+        from ...train.over_trl import refuse_adapted_head
+
+        refuse_adapted_head(network)
 
     def teach(self, teaching: Teaching) -> Trained:
         from ...train.preference import train_preferences

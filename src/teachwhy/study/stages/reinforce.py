@@ -13,7 +13,7 @@ from ...errors import CheckError, InputError
 from ...evals import Item, Material, Reward, Task, check_reward, check_rewarding, find_exam, honeypots, read_items
 from ...train.settings import count_updates
 from ...train.tasks import TaskRow
-from .stage import Lessons, Making, Stage, Teaching, refuse_four_bits, stage_kind
+from .stage import Effort, Lessons, Making, Stage, Teaching, loss_by, refuse_four_bits, stage_kind
 
 if TYPE_CHECKING:
     from ...train.reinforce import Reinforced
@@ -39,6 +39,7 @@ class ReinforceStage(Stage):
     """GRPO: of several answers to a case, those that an exam scores higher are made likelier."""
 
     watched: ClassVar[str] = "reward"
+    writes: ClassVar[bool] = True
     kind: Literal["reinforce"]
     exam: str = Field(description="Its own score of an answer is the reward.")
     metrics: list[str] = Field(
@@ -65,7 +66,7 @@ class ReinforceStage(Stage):
 
     def record(self) -> dict[str, Any]:
         told = {name: value for name, value in super().record().items() if name not in ("items", "scenarios")}
-        return told | {"exam_version": find_exam(self.exam).version}
+        return told | {"exam_version": find_exam(self.exam).version} | loss_by()
 
     def read(self, folder: Path) -> Sequence[Item]:
         check_rewarding(self.exam, self.where)
@@ -133,6 +134,17 @@ class ReinforceStage(Stage):
                 where=f"case {longest.name!r}",
                 remedy="Shorten it, or lower `max_new_tokens`.",
             )
+
+    def effort(self, lessons: Lessons, seed: int) -> Effort:
+        """Every prompt with each of its answers, as long as they may be; the reference reads the same."""
+        prompts = sum(map(len, lessons.batches(seed)))
+        tokens = self.group * (lessons.tokens(seed) + prompts * self.max_new_tokens)
+        return Effort(tokens, read=tokens if self.kl else 0, steps=lessons.updates * self.max_new_tokens)
+
+    def check_network(self, network: Any) -> None:
+        from ...train.over_trl import refuse_adapted_head
+
+        refuse_adapted_head(network)
 
     def teach(self, teaching: Teaching) -> Reinforced:
         from ...train.reinforce import train_reinforced

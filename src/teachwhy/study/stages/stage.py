@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ...data import Example, Writing
 from ...errors import CheckError, InputError
@@ -70,6 +71,19 @@ class Lessons:
 
 
 @dataclass(frozen=True)
+class Effort:
+    """What one stage takes for one arm and seed.
+
+    tokens: in all updates. read: tokens that are read beside them, without a gradient. steps: tokens that are written
+    one after another, by all answers of an update at once.
+    """
+
+    tokens: int
+    read: int = 0
+    steps: int = 0
+
+
+@dataclass(frozen=True)
 class Making:
     """What a stage makes an arm's lessons of.
 
@@ -124,6 +138,8 @@ class Stage(Strict):
     watched: ClassVar[str] = "loss"  # what `progress` is told of every update
     in_parts: ClassVar[bool] = False  # whether an update can be computed in micro batches and by several processes
 
+    writes: ClassVar[bool] = False  # whether the model writes answers while it is trained
+
     @model_validator(mode="before")
     @classmethod
     def name_after_kind(cls, values: Any) -> Any:
@@ -133,6 +149,11 @@ class Stage(Strict):
     def change_what_may_change(self) -> Stage:
         if fixed := sorted(self.train.keys() - set(CHANGEABLE)):
             raise ValueError(f"a stage cannot change `train.{fixed[0]}`; it can change {', '.join(CHANGEABLE)}")
+        try:
+            TrainSettings.model_validate(self.train)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"`train.{'.'.join(map(str, first['loc']))}`: {first['msg']}") from None
         return self
 
     @property
@@ -140,14 +161,25 @@ class Stage(Strict):
         """Whether it trains on the examples that the arm reads, and not on material of its own alone."""
         return False
 
-    def update_at(self, percent: int, updates: int) -> int:
-        """The update after which a checkpoint stands. Errors (CheckError): more checkpoints than updates."""
+    def check_checkpoints(self, lessons: Lessons) -> None:
+        """Errors (CheckError): more checkpoints than updates, or one before anything is learnt."""
+        cause, updates = "", lessons.updates
         if self.checkpoints > updates:
+            cause = f"has {self.checkpoints} checkpoints and {updates} updates"
+        elif updates // self.checkpoints == 1 and round(lessons.settings.warmup * updates):
+            cause = "has a checkpoint after its first update, which the warm-up gives a rate of 0"
+        if cause:
             raise CheckError(
-                f"The stage {self.name!r} has {self.checkpoints} checkpoints and {updates} updates.",
+                f"The stage {self.name!r} {cause}.",
                 where=f"stage {self.name!r}, field 'checkpoints'",
                 remedy="Ask for fewer, or train longer.",
             )
+
+    def check_network(self, network: Any) -> None:
+        """Errors (ModelError): a network that it cannot train. Asked of all stages before the first is taught."""
+
+    def update_at(self, percent: int, updates: int) -> int:
+        """The update after which a checkpoint stands."""
         return round(percent * self.checkpoints / 100) * updates // self.checkpoints
 
     def settings(self, usual: TrainSettings) -> TrainSettings:
@@ -184,6 +216,10 @@ class Stage(Strict):
         """What it teaches one arm. Errors (CheckError, InputError): an arm or material that it cannot teach."""
         raise NotImplementedError
 
+    def effort(self, lessons: Lessons, seed: int) -> Effort:
+        """What it takes to teach these lessons."""
+        return Effort(lessons.tokens(seed))
+
     def teach(self, teaching: Teaching) -> Trained:
         """Train the network in place."""
         raise NotImplementedError
@@ -202,6 +238,14 @@ def stage_kind(name: str) -> Callable[[Kind], Kind]:
         return kind
 
     return register
+
+
+def loss_by() -> dict[str, str]:
+    """Whose losses a stage over TRL is trained by: another version may compute others."""
+    try:
+        return {"trl": version("trl")}
+    except PackageNotFoundError:
+        return {"trl": "not installed"}
 
 
 def refuse_four_bits(settings: TrainSettings, stage: str) -> None:

@@ -51,6 +51,9 @@ class RowStage(Stage):
             )
         count = max(1, round(self.replay / (1 - self.replay) * len(lessons.rows)))
         old, old_written = drawn(pools, count)
+        if making.own.settings.action_share is not None:  # its rows weigh 1 each, and others 1 a token
+            weight = sum(sum(row.weights) for row in lessons.rows) / len(lessons.rows)
+            old = [weighing(row, weight) for row in old]
         rows = [replace(row, shared=0) for row in (*lessons.rows, *old)]  # or updates would be of the one or the other
         updates = max(1, round(lessons.updates * len(rows) / len(lessons.rows)))
         return replace(lessons, rows=rows, written=[*lessons.written, *old_written], updates=updates, settled=False)
@@ -94,6 +97,12 @@ class SupervisedStage(RowStage):
         updates = count_updates(making.counted, batch=settings.batch, epochs=settings.epochs)
         changed = replace(making.own, settings=settings, batch=batch, updates=updates, settled=False)
         return self.replayed(changed, making)
+
+
+def weighing(row: TokenRow, weight: float) -> TokenRow:
+    """The row with weights that come to `weight` together."""
+    factor = weight / sum(row.weights)
+    return replace(row, weights=tuple(factor * one for one in row.weights))
 
 
 def is_plain(rows: Sequence[Any]) -> bool:
