@@ -181,7 +181,9 @@ def test_without_ray_the_error_has_the_line_for_pip(
     monkeypatch.setitem(sys.modules, "ray", None)
     done = teachwhy("run", tiny_study, "--runs", tmp_path / "runs", "--arms", "base", "--executor", "ray")
     assert done.code == 2
-    assert done.err.endswith("The executor ray needs Ray.\n  next:  pip install 'teachwhy[ray]'\n")
+    assert done.err.startswith("The executor ray needs Ray, which is not installed.\n  where: ")
+    assert done.err.endswith("next:  pip install 'teachwhy[ray]'\n")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_rays_client_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,35 @@ def test_a_bad_recipe_of_a_stage_is_said_with_its_place(
     assert "stages.2" in done.err
 
 
+def test_a_contrast_of_arms_that_are_taught_the_same_is_refused(tmp_path: Path, tiny_model: Path) -> None:
+    arms = [{"name": "one", "arm": "what"}, {"name": "other", "arm": "swapped"}]
+    contrast = {"arm": "one", "versus": "other", "metric": "follows_first_fact"}
+    stages = [READING, EXAMPLES]
+    job_of(build(tmp_path / "a", tiny_model, arms=arms, contrasts=[contrast], stages=stages))
+    arms[1]["arm"] = "what"
+    with pytest.raises(CheckError, match="taught the very same"):
+        job_of(build(tmp_path / "b", tiny_model, arms=arms, contrasts=[contrast], stages=stages))
+    arms[1]["seed_offset"] = 100  # type: ignore[assignment]
+    job_of(build(tmp_path / "c", tiny_model, arms=arms, contrasts=[contrast], stages=stages))
+
+
+@pytest.mark.parametrize(
+    ("stage", "told"),
+    [
+        ({"kind": "wash-out"}, ["no kind named 'wash-out'", "stages.0.kind'", "Did you mean 'washout'?"]),
+        ({"name": "reads"}, ["The field 'stages.0.kind' is missing."]),
+        ("supervised", ["it should be a mapping of fields", "stages.0'"]),
+        ({"kind": "documents"}, ["The field 'stages.0.files' is missing."]),
+    ],
+)
+def test_a_stage_that_is_written_wrongly_is_said_in_plain_words(
+    tmp_path: Path, tiny_model: Path, stage: object, told: list[str], teachwhy: Callable[..., Done]
+) -> None:
+    done = teachwhy("check", build(tmp_path, tiny_model, stages=[stage]))
+    assert done.code == 2
+    assert all(text in done.err for text in told), done.err
+
+
 def test_a_checkpoint_before_anything_is_learnt_is_refused(tmp_path: Path, tiny_model: Path) -> None:
     stage = EXAMPLES | {"checkpoints": 2, "train": {"epochs": 2, "warmup": 0.5}}
     lessons = job_of(build(tmp_path / "a", tiny_model, stages=[EXAMPLES, stage | {"name": "more"}])).prepared.lessons

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -42,6 +43,14 @@ def read_records(paths: Sequence[Path], model: type[Record], prepare: Prepare | 
     return records
 
 
+# What pydantic says in the words of Python.
+PLAIN_WORDS = {
+    "model_attributes_type": "it should be a mapping of fields",
+    "model_type": "it should be a mapping of fields",
+    "dict_type": "it should be a mapping of fields",
+}
+
+
 def validated(model: type[Record], fields: dict[str, Any], place: Place) -> Record:
     """The fields as a record of the model, or an InputError that names the first field at fault."""
     try:
@@ -51,29 +60,38 @@ def validated(model: type[Record], fields: dict[str, Any], place: Place) -> Reco
 
 
 def field_error(error: ValidationError, model: type[BaseModel], place: Place) -> InputError:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
+    first = error.errors(include_url=False, include_input=False)[0]
+    found, written = model_at(model, first["loc"][:-1])
+    field = ".".join(str(part) for part in [*written, *first["loc"][-1:]])
     where = str(Place(place.file, place.row, field or place.field, place.identifier))
-    known = valid_fields(model_at(model, first["loc"][:-1]))
+    known = valid_fields(found)
+    if first["type"] == "union_tag_invalid":
+        kinds = re.findall(r"'(\w+)'", first["ctx"]["expected_tags"])
+        return unknown_name("kind", first["ctx"]["tag"], kinds, where=f"{where[:-1]}.kind'")
+    if first["type"] == "union_tag_not_found":
+        return InputError(f"The field '{field}.kind' is missing.", where=where, remedy="Write which kind it is of.")
     if first["type"] == "extra_forbidden":
         return unknown_name("field", str(first["loc"][-1]), known, where=where)
     if first["type"] == "missing":
         return InputError(f"The field {field!r} is missing.", where=where, remedy=f"Fields: {listed(known)}.")
-    message = first["msg"].removeprefix("Value error, ")
+    message = PLAIN_WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
     return InputError(f"A field does not hold what it must: {message}.", where=where, remedy="Mend that field.")
 
 
-def model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
-    """The model that a pydantic error's path leads to; positions in lists and keys of mappings are passed over.
+def model_at(model: type[BaseModel], path: Sequence[int | str]) -> tuple[type[BaseModel], list[int | str]]:
+    """The model that a pydantic error's path leads to, and the path as it stands in the file.
 
-    Where a field may hold models of several kinds, the path names the kind.
+    Positions in lists and keys of mappings are passed over. Where a field may hold models of several kinds, the path
+    names the kind, which no file has there.
     """
-    found = [model]
+    found, written = [model], []
     for part in path:
         of_kind = [one for one in found if part in get_args(annotation_of(one, "kind"))]
+        if not of_kind:
+            written.append(part)
         if of_kind or part in found[0].model_fields:
             found = of_kind or models_in(annotation_of(found[0], str(part))) or found
-    return found[0]
+    return found[0], written
 
 
 def annotation_of(model: type[BaseModel], field: str) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..data import Writing
-from ..errors import named_in
+from ..errors import CheckError, named_in
 from ..evals import Item
 from ..models import ChatFormat
 from .arm_setting import ArmSetting
@@ -50,6 +50,24 @@ def lessons_of(
                 stage.check_checkpoints(made)
         found.append(made)
     return found
+
+
+def check_told_apart(study: Study, lessons: Mapping[str, Sequence[Lessons]]) -> None:
+    """Refuse a contrast of two arms that are taught the very same, from the same start, and examined alike."""
+
+    def taught(name: str) -> Any:
+        setting = study.arm(name)
+        kinds = [stage.record() for stage in study.stages(setting)]
+        rows = [(found.hash, found.batch, found.updates, found.settings.recipe()) for found in lessons[name]]
+        return kinds, rows, setting.seed_offset, study.exam_format(setting)
+
+    for contrast in study.settings.contrasts:
+        if {contrast.arm, contrast.versus} <= lessons.keys() and taught(contrast.arm) == taught(contrast.versus):
+            raise CheckError(
+                f"The arms {contrast.arm!r} and {contrast.versus!r} are taught the very same: nothing can be compared.",
+                where=f"{study.path}, field 'contrasts'",
+                remedy="Give them a stage in which their rows differ (`supervised`), or stages of their own.",
+            )
 
 
 def stage_table(

@@ -31,7 +31,7 @@ from ..train.settings import count_updates
 from ..train.tokens import TokenRow, tokenize_rows
 from .arm_setting import ArmSetting, twin_groups
 from .folder import write_json, write_jsonl
-from .lessons import lessons_of, stage_table
+from .lessons import check_told_apart, lessons_of, stage_table
 from .noise import Again, asked_again
 from .stages import Lessons, TaughtRow
 from .study_file import Study
@@ -145,6 +145,7 @@ def prepare(
         )
         for setting in trained
     }
+    check_told_apart(study, lessons)
     checks |= {
         "updates": {name: sum(found.updates for found in lessons[name]) for name in full},
         "tokens": {name: token_table([row for found in lessons[name] for row in found.rows]) for name in full},

@@ -31,7 +31,7 @@ from ..models.load import model_context
 from ..text import fingerprint
 from ..train.reporters import check_reporters
 from .behind_api import behind_api, check_api_study
-from .executors import WORKER_MEMORY_BYTES, find_executor, run_units
+from .executors import WORKER_MEMORY_BYTES, check_executor, find_executor, run_units
 from .folder import at_work, folder_error, locked, read_json, sweep, whole, write_json, write_text
 from .history import LOG, answered, begin, note_completed
 from .job import Job
@@ -90,6 +90,7 @@ def run_study(
     if executor:
         find_executor(executor, where="--executor")
         study = replace(study, settings=study.settings.model_copy(update={"executor": executor}))
+    check_executor(study.settings.executor)
     units = plan_units(study, arms, seeds, quick=quick)
     check_reporters(study.settings.train.report_to, f"{study.path}, field 'train.report_to'")
     job = replace(prepare_job(study, runs, say), asking=asking, purse=purse or Purse())
@@ -126,8 +127,8 @@ def prepare_job(study: Study, runs: Path | str, say: Say) -> Job:
     run = folder / study.settings.name / stamp[:8]
     shared = Shared(f"{address}/{study.settings.name}") if address else None
     if shared:
-        say(f"{shared.address}: copied to {run.parent}")
         bring(shared, run, source)
+        say(f"{shared.address}: copied to {run.parent}")
     return Job(study, source, judge, prepared, run, environment, environment["threads"], shared=shared)
 
 

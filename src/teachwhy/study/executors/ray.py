@@ -101,6 +101,18 @@ def run_on_ray(job: Job, units: Sequence[Unit], workers: int, on_message: OnMess
     return failures
 
 
+def check_installed() -> None:
+    """Errors (RunError): Ray is not."""
+    try:
+        import ray  # noqa: F401
+    except ModuleNotFoundError:
+        raise RunError(
+            "The executor ray needs Ray, which is not installed.",
+            where="`executor` in the study file, or --executor",
+            remedy="pip install 'teachwhy[ray]'",
+        ) from None
+
+
 @contextlib.contextmanager
 def cluster() -> Iterator[Any]:
     """Ray, connected to the cluster of RAY_ADDRESS, else to one that runs on this machine, else to one started here.
@@ -116,10 +128,9 @@ def cluster() -> Iterator[Any]:
             where=f"RAY_ADDRESS={address}",
             remedy="Start it on a machine of the cluster, with RAY_ADDRESS=HOST:6379 or without.",
         )
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise RunError("The executor ray needs Ray.", remedy="pip install 'teachwhy[ray]'") from None
+    check_installed()
+    import ray
+
     if ray.is_initialized():  # by whoever called us
         yield ray
         return
