@@ -12,7 +12,15 @@ import pytest
 
 from teachwhy.data import Pair
 from teachwhy.errors import ModelError
-from teachwhy.models import LanguageModel, attach_new, find_model, load_model, load_weights, load_with_adapter
+from teachwhy.models import (
+    LanguageModel,
+    attach_new,
+    find_model,
+    load_for_training,
+    load_model,
+    load_weights,
+    load_with_adapter,
+)
 from teachwhy.models.load import ModelSource
 from teachwhy.train.pairs import PairRow, tokenize_pairs
 from teachwhy.train.settings import TrainSettings, count_updates, plan_batches
@@ -304,6 +312,27 @@ def test_training_begins_at_a_ratio_of_one_in_bfloat16_too(
     """The reference reads a pair in the batch in which it is trained first, so both round alike."""
     done = train(*loaded(source, taught, "bfloat16"), rows, tmp_path)
     assert done.losses[0] == pytest.approx(math.log(2), abs=1e-6)
+
+
+def test_own_weights_are_computed_in_bfloat16_past_trls_own_forward(
+    source: ModelSource, rows: list[PairRow], tmp_path: Path
+) -> None:
+    """TRL puts a forward pass of its own in the place of the one under autocast."""
+    import torch
+
+    own = TrainSettings(adapter="none").trainable
+    model, network = load_for_training(source, own, device="cpu", dtype="bfloat16")
+    seen: set[torch.dtype] = set()
+    layer = network.model.layers[0].mlp.up_proj
+    layer.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
+    settings = RECIPE.model_copy(update={"adapter": "none", "learning_rate": 1e-4})
+    done = train(network, model.chat.tokenizer, rows, tmp_path, settings=settings)
+    assert done.losses[0] == pytest.approx(math.log(2), abs=1e-6)
+    assert seen == {torch.bfloat16}
+    assert layer.weight.dtype == torch.float32
+    seen.clear()
+    network(input_ids=torch.tensor([rows[0].prompt]))
+    assert seen == {torch.bfloat16}, "as before the stage"
 
 
 def test_a_models_own_weights_are_trained_from_where_they_stand(

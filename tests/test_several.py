@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ SILENT: Callable[[str], None] = lambda text: None  # noqa: E731
 LORA = {"epochs": 2, "batch": 3, "learning_rate": 0.01, "rank": 4, "alpha": 8, "compile": False}
 # Batches of three in micro batches of one: the second process has two rows' time for one row.
 OWN = {"adapter": "none", "epochs": 2, "batch": 3, "micro_batch": 1, "learning_rate": 0.003, "compile": False}
+STAGED = [{"name": "first", "kind": "supervised", "checkpoints": 2}]
 FSDP = str(Path(__file__).with_name("fsdp_on_cpu.py"))
 
 
@@ -77,6 +79,24 @@ def test_two_processes_train_what_one_does_and_a_run_goes_on_from_it(
     assert [text for text in told if "is trained" in text]
 
 
+def test_what_was_trained_while_the_lock_was_waited_for_is_left_as_it_is(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its exams were sat with just these bytes."""
+    study = tiny.build_tiny_study(tmp_path / "study", tiny_model, train=LORA)
+
+    @contextmanager
+    def waited(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+        by_one(study, tmp_path / "runs")
+        yield
+
+    monkeypatch.setattr(several, "locked", waited)
+    monkeypatch.setattr(several, "teach_in", never)
+    told: list[str] = []
+    several.train_together(study, "why", 0, tmp_path / "runs", told.append)
+    assert "why/seed-0 is trained" in told[-1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", [LORA, OWN], ids=["adapter", "own weights"])
 def test_sharded_weights_come_to_the_same(tiny_model: Path, tmp_path: Path, recipe: dict[str, Any]) -> None:
@@ -99,8 +119,9 @@ def test_two_processes_train_own_weights_in_micro_batches(tiny_model: Path, tmp_
         ("base", LORA, "The arm 'base' is not trained."),
         ("why", {**LORA, "compile": True}, "without torch.compile"),
         ("wy", LORA, "Did you mean 'why'?"),
+        ("why@first.50", LORA, "'why@first.50' is a checkpoint"),
     ],
-    ids=["not trained", "compiled", "unknown"],
+    ids=["not trained", "compiled", "unknown", "checkpoint"],
 )
 def test_what_several_processes_cannot_do_is_refused_plainly(
     tiny_model: Path,
@@ -110,7 +131,8 @@ def test_what_several_processes_cannot_do_is_refused_plainly(
     train: dict[str, Any],
     told: str,
 ) -> None:
-    study = tiny.build_tiny_study(tmp_path / "study", tiny_model, train=train)
+    stages = {"stages": STAGED} if "@" in arm else {}
+    study = tiny.build_tiny_study(tmp_path / "study", tiny_model, train=train, **stages)
     with pytest.raises(SystemExit) as stopped:
         several.main([str(study), "--arm", arm, "--seed", "0", "--runs", str(tmp_path / "runs")])
     assert stopped.value.code == 2

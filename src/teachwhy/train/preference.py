@@ -48,6 +48,7 @@ class PairTrainer(Unannounced, DPOTrainer):
         They are computed in the very micro batches in which pairs are trained first, so that both round alike and
         training begins at a ratio of one. TRL would write them to a file.
         """
+        keep_bfloat16(self.model)  # both sides of the ratio are to round alike
         found: dict[int, tuple[float, float]] = {}
         for part in [part for batch in self.batches for part in split_batch(batch, self.micro)]:
             if any(index not in found for index in part):
@@ -145,7 +146,6 @@ def train_preferences(
             batches=batches,
             micro=settings.micro_batch,
         )
-        keep_bfloat16(network)
         trainer.remove_callback(PrinterCallback)
         report.losses = trainer.losses
         network.train()
