@@ -24,7 +24,7 @@ from teachwhy.evals import (
 )
 from teachwhy.evals.rewards import check_rewarding
 from teachwhy.evals.runner import before_action
-from teachwhy.models import LanguageModel, attach_new, find_model, load_model
+from teachwhy.models import LanguageModel, attach_new, find_model, load_for_training, load_model
 from teachwhy.models.load import ModelSource
 from teachwhy.train.settings import TrainSettings
 from teachwhy.train.tasks import TaskRow
@@ -155,6 +155,20 @@ def test_a_network_without_adapter_is_trained_too(model: LanguageModel, tmp_path
     assert not same(weights_of(model.network, adapter=False), before)
     assert settings == {name: getattr(model.network.config, name) for name in settings}
     assert "forward" not in vars(model.network)
+
+
+def test_own_weights_write_and_learn_in_bfloat16_alike(source: ModelSource, tmp_path: Path) -> None:
+    """TRL puts a forward pass of its own in the place of the one under autocast."""
+    import torch
+
+    own = TrainSettings(adapter="none").trainable
+    model, network = load_for_training(source, own, device="cpu", dtype="bfloat16")
+    before = weights_of(network, adapter=False)
+    seen: set[torch.dtype] = set()
+    network.model.layers[0].mlp.up_proj.register_forward_hook(lambda layer, inputs, output: seen.add(output.dtype))
+    reinforce(model, network, tmp_path, kl=0.1)
+    assert seen == {torch.bfloat16}
+    assert not same(before, weights_of(network, adapter=False))
 
 
 def test_one_seed_trains_the_same_bytes_twice(source: ModelSource, tmp_path: Path) -> None:
