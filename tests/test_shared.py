@@ -19,6 +19,7 @@ from teachwhy.study import run as run_module
 from teachwhy.study.executors import ray as on_ray
 from teachwhy.study.executors.local import carried
 from teachwhy.study.folder import locked
+from teachwhy.study.job import Job, Step
 from teachwhy.study.shared import Shared, address_of, to_carry
 
 SILENT: Callable[[str], None] = lambda text: None  # noqa: E731
@@ -156,6 +157,33 @@ def test_storage_that_fails_while_a_unit_is_carried_fails_that_unit(
     with pytest.raises(RunError):
         on_ray.insist(partial(job.shared.push, job.run.parent, []))
     assert len(tries) == 3
+
+
+class Broken:
+    """A worker that fails at whatever it is given, and says where its log is."""
+
+    def __init__(self, job: Job, inbox: Any, lock: Any) -> None:
+        self.job, self.inbox = job, inbox
+
+    def begin(self, step: Step) -> None:
+        log = self.job.run / "logs" / "what.txt"
+        log.parent.mkdir(parents=True)
+        log.write_text("all of it")
+        self.inbox.put((self, {"unit": step.unit.name, "failed": f"out of paper (see {log})"}))
+
+    def end(self) -> None:
+        """It is gone already."""
+
+
+def test_what_failed_in_a_folder_that_is_gone_says_where_its_log_is_kept(
+    address: str, tiny_study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_ray, "start_worker", Broken)
+    job = prepare_job(read_study(tiny_study), address, SILENT)
+    [said] = on_ray.work(job, next(task for task in on_ray.tasks(job, plan_units(job.study)) if task.taught.trained))
+    log = said["failed"].removeprefix("out of paper (see ").removesuffix(")")
+    assert log == f"{address}/tiny/{job.run.name}/logs/what.txt"
+    assert below(address)[log.removeprefix(f"{address}/")] == b"all of it"
 
 
 def test_an_address_that_cannot_be_used_is_an_error(

@@ -280,6 +280,8 @@ def run_steps(job: Job, task: Task, lock: IO[str]) -> Iterator[dict[str, Any]]:
                 message = inbox.get()[1] or {"unit": task.name, "lost": hand.cause_of_death()}
                 if job.shared and message.keys() & {"ended", "failed", "lost"}:
                     insist(partial(job.shared.push, job.run.parent, [job.run.name]))
+                    kept = f"{job.shared.address}/{job.run.name}"  # its log too: this folder goes with the task
+                    message = {key: str(text).replace(str(job.run), kept) for key, text in message.items()}
                 yield message
             if "lost" in message or ("failed" in message and step.part == "training"):
                 return
