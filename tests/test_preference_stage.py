@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import tiny
 from in_process import SILENT
 from test_several import FSDP, LORA, OWN, assert_the_same, by_one, by_two
 
-from teachwhy.errors import CheckError, InputError
+from teachwhy.errors import CheckError, InputError, RunError
 from teachwhy.study import plan_units, prepare_job, read_study, run_study, several
+from teachwhy.study.executors.ray import fit_to_machine
 from teachwhy.study.prepare import Prepared
 from teachwhy.study.run import Run
+from teachwhy.study.shared import Shared
 from teachwhy.train.supervised import Report
 
 EXAMPLES = {"name": "examples", "kind": "supervised"}
@@ -131,6 +134,21 @@ def test_it_begins_where_the_examples_ended(tmp_path: Path, tiny_model: Path, he
     assert len({weights(done, name) for name in ("what", "why", "plain")}) == 3
     files = [sorted(file.name for file in train_folder(done, name).iterdir()) for name in ("what", "plain")]
     assert files[0] == files[1]
+
+
+def test_the_version_of_trl_is_in_the_stamp_of_what_it_teaches_and_in_no_other(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    job = prepare_job(read_study(build(tmp_path, tiny_model)), tmp_path / "runs", SILENT)
+    other = replace(job, environment=dict(job.environment) | {"trl": "another"})
+    taught, plain = (next(unit for unit in plan_units(job.study) if unit.arm.name == name) for name in ("why", "plain"))
+    stamps = zip(job.stage_stamps(taught), other.stage_stamps(taught), strict=True)
+    assert [before == after for before, after in stamps] == [True, False]
+    assert job.train_stamp(plain) == other.train_stamp(plain)
+    assert job.evals_stamp(plain, "decisions") == other.evals_stamp(plain, "decisions")
+    assert job.evals_stamp(taught, "decisions") != other.evals_stamp(taught, "decisions")
+    with pytest.raises(RunError, match=r"has trl \S+, and the run is of another"):
+        fit_to_machine(replace(other, shared=Shared("memory://nowhere")))
 
 
 def test_a_run_killed_within_the_stage_ends_in_the_same_bytes(

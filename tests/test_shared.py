@@ -16,6 +16,7 @@ import pytest
 from teachwhy.errors import RunError
 from teachwhy.study import plan_units, prepare_job, read_study, register_study, run_study
 from teachwhy.study import run as run_module
+from teachwhy.study import shared as shared_module
 from teachwhy.study.executors import ray as on_ray
 from teachwhy.study.executors.local import carried
 from teachwhy.study.folder import locked
@@ -109,6 +110,8 @@ def test_a_log_that_has_grown_here_is_not_cut_to_what_is_there(address: str, tmp
     assert log.read_text() == "one\ntwo\n", "an answer that was paid for"
     shared.push(tmp_path, [log.name])
     log.write_text("one\n")
+    shared.push(tmp_path, [log.name])
+    assert below(address)["tiny/asked-1.jsonl"] == b"one\ntwo\n", "what another machine asked"
     shared.pull(tmp_path, [log.name])
     assert log.read_text() == "one\ntwo\n"
 
@@ -149,13 +152,13 @@ def test_storage_that_fails_while_a_unit_is_carried_fails_that_unit(
     tries: list[Any] = []
     monkeypatch.setattr(Shared, "push", away)
     monkeypatch.setattr(Shared, "pull", away)
-    monkeypatch.setattr(on_ray, "PUSH_AGAIN_AFTER_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(shared_module, "PUSH_AGAIN_AFTER_SECONDS", (0.0, 0.0))
     assert carried(job, unit, message) == {"unit": unit.name, "failed": "The storage is away."}
     [task] = on_ray.tasks(job, [unit])
     assert on_ray.not_here(job, task, {}) == [{"unit": unit.name, "failed": "The storage is away."}]
     tries.clear()
     with pytest.raises(RunError):
-        on_ray.insist(partial(job.shared.push, job.run.parent, []))
+        shared_module.insist(partial(job.shared.push, job.run.parent, []))
     assert len(tries) == 3
 
 

@@ -6,8 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from in_process import SILENT
 from test_stages import EXAMPLES, FORGETTING, READING, build, run, train_record, weights
 
+from teachwhy.study import run_study
 from teachwhy.study.unit import Worker
 
 
@@ -42,10 +44,25 @@ def test_only_the_stages_from_the_first_change_on_are_taught(
 ) -> None:
     first = run(build(tmp_path, tiny_model))
     taught.clear()
-    again = run(build(tmp_path, tiny_model, stages=[READING, EXAMPLES, FORGETTING | {"train": {"epochs": 2}}]))
+    again = run(build(tmp_path, tiny_model, stages=[READING, EXAMPLES, FORGETTING | {"train": {"epochs": 3}}]))
     assert (again.failures, taught) == ({}, ["read@forgetting"])
     assert weights(again, "read@examples") == weights(first, "read@examples")
     assert weights(again, "read") != weights(first, "read")
+
+
+def test_a_checkpoint_that_is_named_alone_is_taken_over_too(
+    tmp_path: Path, tiny_model: Path, here: None, taught: list[str]
+) -> None:
+    stages = [EXAMPLES | {"checkpoints": 2}, FORGETTING]
+    arms = [{"name": "plain", "arm": "what"}]
+    first = run(build(tmp_path, tiny_model, stages=stages, arms=arms, contrasts=[]))
+    taught.clear()
+    stages[1] = FORGETTING | {"train": {"epochs": 3}}
+    path = build(tmp_path, tiny_model, stages=stages, arms=arms, contrasts=[])
+    again = run_study(path, runs=tmp_path / "runs", say=SILENT, arms=["plain@examples.50"])
+    assert again.folder != first.folder
+    assert weights(again, "plain@examples.50") == weights(first, "plain@examples.50")
+    assert (again.failures, taught) == ({}, [])
 
 
 def test_what_was_deleted_of_a_finished_arm_is_made_again_and_no_more(

@@ -160,7 +160,7 @@ def at_work(run: Path) -> bool:
     """Whether another process holds the run folder's lock."""
     try:
         with (run / ".lock").open("r") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return False
     except BlockingIOError:
         return True

@@ -25,7 +25,7 @@ class Job:
 
     source: the model under study. judge: the one that reads and foresees answers. asking, purse: how a model behind an
     API is asked, and what that may cost. shared: where the run folder is kept, if it is a copy.
-    known: stamps of exams, which take a tenth of a second each and are asked for again and again.
+    known, known_stages: stamps of exams and of stages, which take time and are asked for again and again.
     """
 
     study: Study
@@ -39,6 +39,7 @@ class Job:
     purse: Purse = field(default_factory=Purse)
     shared: Shared | None = None
     known: dict[tuple[str, str], str] = field(default_factory=dict, init=False, compare=False, repr=False)
+    known_stages: dict[str, list[str]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def train_stamp(self, unit: Unit) -> str:
         """Of its adapter: after its last stage, or where it is a checkpoint."""
@@ -50,9 +51,11 @@ class Job:
         return checkpoint_stamp(stamps[names.index(name)], percent)
 
     def stage_stamps(self, unit: Unit) -> list[str]:
-        stages = zip(self.study.stages(unit.arm), self.prepared.lessons[unit.arm.whole], strict=True)
-        environment = {name: value for name, value in self.environment.items() if name != "vllm"}  # it trains nothing
-        return train_stamps(list(stages), self.source, unit, environment)
+        if unit.whole not in self.known_stages:
+            stages = zip(self.study.stages(unit.arm), self.prepared.lessons[unit.arm.whole], strict=True)
+            environment = {name: value for name, value in self.environment.items() if name != "vllm"}  # trains nothing
+            self.known_stages[unit.whole] = train_stamps(list(stages), self.source, unit, environment)
+        return self.known_stages[unit.whole]
 
     def checkpoints(self, unit: Unit) -> list[Unit]:
         """The units that are examined on the way of this one, and trained with it."""
@@ -72,10 +75,15 @@ class Job:
                 prompts,
                 exam,
                 self.prepared.cases[exam],
-                dict(self.environment),
+                self.examined_in,
             )
             self.known[unit.name, exam] = stamp
         return self.known[unit.name, exam]
+
+    @property
+    def examined_in(self) -> dict[str, Any]:
+        """What answers depend on beside the model, the items and their prompts: TRL only teaches."""
+        return {name: value for name, value in self.environment.items() if name != "trl"}
 
     def stage_ends(self, unit: Unit) -> list[Unit]:
         """Where the adapter of a unit is kept after each of its stages but the last."""
@@ -123,7 +131,7 @@ class Job:
         exam, noise = again.measure.exam, again.settings
         model = self.train_stamp(unit) if unit.trained else self.source.fingerprint
         prompts = fingerprint({case.id: self.prepared.prompts[unit.arm.name][case.id] for case in again.cases})
-        environment = dict(self.environment)
+        environment = self.examined_in
         asked = evals_stamp(self.study, unit, model, self.judge.fingerprint, prompts, exam, again.cases, environment)
         samples = ["samples", 1, again.measure.format, noise.temperature, noise.samples, asked]
         judgings = ["judgings", 1, WORDINGS[: noise.judgings], sorted(again.pairs), self.evals_stamp(unit, exam)]

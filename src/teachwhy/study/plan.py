@@ -144,7 +144,8 @@ def train_stamps(
     """After each stage of a unit, the fingerprint of everything its adapter then depends on."""
     stamps: list[str] = []
     for stage, lessons in stages:
-        parts = [source.fingerprint, lessons.hash, lessons.settings.recipe(), unit.real_seed, environment]
+        found = {name: value for name, value in environment.items() if name != "trl" or stage.over_trl}
+        parts = [source.fingerprint, lessons.hash, lessons.settings.recipe(), unit.real_seed, found]
         if stamps or stage.record() != PLAIN:
             stamps.append(fingerprint(["stage", 1, stage.record(), stamps[-1:], *parts]))
         else:  # a training of the arm's own rows from step 0 is the same with stages and without

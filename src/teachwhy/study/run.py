@@ -97,6 +97,8 @@ def run_study(
     if study.settings.train.quantize and any(unit.trained for unit in units):
         check_four_bit(job.environment["device"])
     with locked(job.run, say) as lock:
+        if job.shared:
+            job.shared.pull(job.run.parent, kept(job.run, job.source))  # what came there while the lock was waited for
         sweep(job.run)
         write_start(job, quick)
         for fault in faults(job.prepared.checks["against_why"]):
@@ -190,6 +192,7 @@ def environment_of(study: Study) -> dict[str, Any]:
         "compile": compiler_found() and device == "cpu" if compile is None else compile,
         "torch": versions()["torch"],
         "transformers": versions()["transformers"],
+        **({"trl": versions()["trl"]} if any(stage.over_trl for stage in study.settings.stages or ()) else {}),
         **({"vllm": vllm_version()} if study.settings.engine else {}),
     }
 
@@ -211,7 +214,7 @@ def untaught(job: Job, units: Sequence[Unit], failures: Mapping[str, str]) -> di
     return {
         unit.name: failures[unit.whole]
         for unit in units
-        if unit.arm.until and unit.whole in failures and unit.name not in failures and not job.trained(unit)
+        if unit.arm.until and unit.whole in failures and unit.name not in failures and not job.done(unit)
     }
 
 
@@ -261,10 +264,10 @@ def reuse_finished(job: Job, units: Sequence[Unit], say: Say) -> None:
     """Take over adapters and answers of other runs of this study that were made from the same content."""
     siblings = sorted(path for path in job.run.parent.iterdir() if path.is_dir() and path != job.run)
     others = [replace(job, run=sibling) for sibling in siblings]
-    stored = stored_trainings(siblings)
+    stored = {} if all(map(job.trained, units)) else stored_trainings(siblings)
     for unit in units:
-        if unit.trained and not unit.arm.until and not job.trained(unit):
-            reuse_training(job, unit, stored, say)
+        if not job.trained(unit):
+            reuse_training(job, job.taught_as(unit), stored, say)
         for other in others:
             sibling = other.run
             if job.done(unit) or other.damaged(unit):
@@ -285,8 +288,10 @@ def stored_trainings(runs: Sequence[Path]) -> dict[str, list[Path]]:
 def reuse_training(job: Job, unit: Unit, stored: Mapping[str, Sequence[Path]], say: Say) -> None:
     """Take over what is stored of a unit: the adapters after its stages, as far as the stages are the same."""
     for one in job.left_by(unit):
+        if job.has_adapter(one):
+            continue
         taught = next((path for path in stored.get(job.train_stamp(one), ()) if whole(path / "train.json")), None)
-        if taught and not job.has_adapter(one):
+        if taught:
             take_over(job, taught, one)
             run = taught.parents[2].name
             say(f"{unit.name}: took the adapter{'' if one == unit else f' {one.arm.name}'} over from {run}")
@@ -349,7 +354,9 @@ def timings(job: Job) -> dict[str, Any]:
     """Seconds of each finished unit, for the page alone: results.json holds nothing that differs between runs."""
     found = {}
     for unit in plan_units(job.study):
-        trained = [read_json(one.train_folder(job.run) / "train.json") for one in (*job.stage_ends(unit), unit)]
+        timed_apart = job.checkpoints(unit)
+        own = [one for one in job.stage_ends(unit) if one not in timed_apart]
+        trained = [read_json(one.train_folder(job.run) / "train.json") for one in (*own, unit)]
         exams = [read_json(unit.evals_folder(job.run) / f"{exam}.json") or {} for exam in job.study.settings.exams]
         if job.done(unit):
             found[unit.name] = {

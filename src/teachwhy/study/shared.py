@@ -7,8 +7,9 @@ the record, in both directions, and a folder whose record is the same on both si
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from ..errors import RunError, first_line
 from ..text import fingerprint
 
+PUSH_AGAIN_AFTER_SECONDS = (2.0, 30.0)
 ADDRESS = re.compile(r"^([a-z][a-z0-9+.-]+):/+(.*)$")
 
 
@@ -32,6 +34,8 @@ class Shared:
             told = contents(files, [f"{root}/{name}" for name in here if is_record(name)])
             same = {name for name in here if is_record(name) and content(folder / name) == told.get(f"{root}/{name}")}
             for name in dict.fromkeys([*filter(is_made_later, here), *to_carry(here, same)]):
+                if is_a_log(name) and is_longer(contents(files, [f"{root}/{name}"]), folder / name):
+                    continue  # what another machine has added to it
                 files.makedirs(f"{root}/{parent_of(name)}", exist_ok=True)
                 files.put_file(str(folder / name), f"{root}/{name}")
 
@@ -98,6 +102,21 @@ def is_made_later(name: str) -> bool:
 def is_a_log(name: str) -> bool:
     """Whether a file is one that only grows: what was asked of a model behind an API, and the study's log."""
     return name.endswith(".jsonl") and "/" not in name
+
+
+def is_longer(there: Mapping[str, bytes], here: Path) -> bool:
+    """Whether a log is there as it is here, and goes on."""
+    own = content(here) or b""
+    return any(len(log) > len(own) and log.startswith(own) for log in there.values())
+
+
+def insist(push: Callable[[], None]) -> None:
+    """Carry what took hours to make, though the storage may be away for a moment."""
+    for pause in PUSH_AGAIN_AFTER_SECONDS:
+        with suppress(RunError):
+            return push()
+        time.sleep(pause)
+    push()
 
 
 def to_carry(names: Sequence[str], same: Container[str]) -> list[str]:

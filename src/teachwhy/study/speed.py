@@ -55,9 +55,11 @@ def stages_to_teach(job: Job, units: Sequence[Unit], *, anew: bool = False) -> d
             continue
         stages = zip(job.study.stages(unit.arm), job.prepared.lessons[unit.arm.name], strict=True)
         for (stage, lessons), stamp in zip(stages, job.stage_stamps(unit), strict=True):
-            if stamp not in seen and (anew or not job.stage_done(unit, stage.name)):
+            shared = stage.checkpoints <= 1
+            done = job.stage_done(unit, stage.name) or (shared and job.taught_elsewhere(unit, stamp))
+            if stamp not in seen and (anew or not done):
                 left.append((stage, lessons))
-            if stage.checkpoints <= 1:
+            if shared:
                 seen.add(stamp)
     return found
 
@@ -83,7 +85,7 @@ def measure_speed(job: Job, units: Sequence[Unit], say: Say) -> Speed:
         return Speed(
             training,
             trunk,
-            after_training=measure_trained_exam(job, trained) if trained else INFINITE,
+            after_training=measure_trained_exam(job, taught[0]) if taught else INFINITE,
             untrained=measure_exam(job, untrained) if untrained else INFINITE,
         )
 

@@ -18,7 +18,7 @@ from .plan import plan_units
 from .power import power_lines
 from .prepare import rows_of
 from .run import Say, chat_of, count_workers, find_named, prepare_job, prepare_study
-from .speed import measure_speed, stages_to_teach, training_size, unit_minutes
+from .speed import INFINITE, measure_speed, stages_to_teach, training_size, unit_minutes
 from .study_file import Study, read_study, study_path
 
 
@@ -65,8 +65,11 @@ def plan_study(
             f"\nabout {total / workers:.0f} minutes with {workers} workers at once "
             f"(measured in one worker: {speed.training:.0f} training tokens/s, {answers:.1f} answers/s)"
         )
-        if not_measured := sorted({stage.name for stages in left.values() for stage, _ in stages if stage.writes}):
-            lines.append(f"without what the stage {not_measured[0]!r} writes while it is trained, which takes longest")
+        stages = [stage for of_unit in left.values() for stage, _ in of_unit]
+        if writing := [stage.name for stage in stages if stage.writes]:
+            lines.append(f"without what the stage {writing[0]!r} writes while it is trained, which takes longest")
+        if stages and speed.training == INFINITE:
+            lines.append("without any training: pairs and rewarded cases alone are not measured")
     lines.append(f"run folder: {job.run}")
     return "\n".join([*lines, "", *power])
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from queue import Queue
 from typing import IO, Any
 
 from ...errors import TeachwhyError
 from ..job import Job, Step
 from ..plan import Unit
+from ..shared import insist
 from .hand import Hand, Inbox, OnMessage, start_worker
 
 
@@ -64,7 +66,7 @@ def carried(job: Job, unit: Unit, message: dict[str, Any]) -> dict[str, Any]:
     """The message, once what the unit left is where the run folder is kept; else that it failed, and why."""
     try:
         if job.shared:
-            job.shared.push(job.run.parent, job.parts(unit))
+            insist(partial(job.shared.push, job.run.parent, job.parts(unit)))
         return message
     except TeachwhyError as error:
         return {"unit": unit.name, "failed": str(error)}

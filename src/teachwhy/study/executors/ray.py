@@ -14,7 +14,7 @@ import platform
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,12 +26,12 @@ from ...models import ModelSource, find_model, vllm_version
 from ..folder import locked
 from ..job import Job, Step
 from ..plan import Unit, versions
+from ..shared import insist
 from .hand import WORKER_MEMORY_BYTES, Inbox, OnMessage, start_worker
 
 LOST_AT_MOST = 5
 TELL_EVERY_SECONDS = 2.0
 LOOK_EVERY_SECONDS = 0.5
-PUSH_AGAIN_AFTER_SECONDS = (2.0, 30.0)
 SHOWN_WITHIN_SECONDS = 90.0  # NFS clients keep what they know of a folder for up to a minute
 
 
@@ -289,15 +289,6 @@ def run_steps(job: Job, task: Task, lock: IO[str]) -> Iterator[dict[str, Any]]:
         hand.end()
 
 
-def insist(push: Callable[[], None]) -> None:
-    """Carry what took hours to make, though the storage may be away for a moment."""
-    for pause in PUSH_AGAIN_AFTER_SECONDS:
-        with contextlib.suppress(RunError):
-            return push()
-        time.sleep(pause)
-    push()
-
-
 def steps_left(job: Job, task: Task) -> Iterator[Step]:
     """One after another, each looked at when it is due."""
     if not all(job.trained(unit) for unit in task.units):
@@ -327,7 +318,7 @@ def fit_to_machine(job: Job) -> Job:
             remedy="Give a folder that all machines share with --runs DIR.",
         )
     here = versions() | ({"vllm": vllm_version()} if job.study.settings.engine else {})
-    for name in ("torch", "transformers", "vllm"):
+    for name in ("torch", "transformers", "trl", "vllm"):
         if job.environment.get(name, here.get(name)) != here.get(name):
             raise RunError(
                 f"This machine has {name} {here[name]}, and the run is of {job.environment[name]}.",

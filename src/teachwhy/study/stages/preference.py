@@ -11,7 +11,7 @@ from pydantic import Field
 from ...data import Pair, read_pairs
 from ...train.pairs import tokenize_pairs
 from ...train.settings import count_updates
-from .stage import Effort, Lessons, Making, Stage, Teaching, loss_by, refuse_four_bits, stage_kind
+from .stage import Effort, Lessons, Making, Stage, Teaching, refuse_four_bits, stage_kind
 
 if TYPE_CHECKING:
     from ...train.supervised import Trained
@@ -25,9 +25,7 @@ class PreferenceStage(Stage):
     files: list[str] = Field(min_length=1, description="Files of pairs (JSONL), from the study's folder.")
     beta: float = Field(0.1, gt=0, description="How dear it is to leave what the stage began with.")
     in_parts: ClassVar[bool] = True
-
-    def record(self) -> dict[str, Any]:
-        return super().record() | loss_by()
+    over_trl: ClassVar[bool] = True
 
     def read(self, folder: Path) -> Sequence[Pair]:
         return read_pairs([folder / name for name in self.files])

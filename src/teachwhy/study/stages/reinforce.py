@@ -13,7 +13,7 @@ from ...errors import CheckError, InputError
 from ...evals import Item, Material, Reward, Task, check_reward, check_rewarding, find_exam, honeypots, read_items
 from ...train.settings import count_updates
 from ...train.tasks import TaskRow
-from .stage import Effort, Lessons, Making, Stage, Teaching, loss_by, refuse_four_bits, stage_kind
+from .stage import Effort, Lessons, Making, Stage, Teaching, refuse_four_bits, stage_kind
 
 if TYPE_CHECKING:
     from ...train.reinforce import Reinforced
@@ -39,6 +39,7 @@ class ReinforceStage(Stage):
     """GRPO: of several answers to a case, those that an exam scores higher are made likelier."""
 
     watched: ClassVar[str] = "reward"
+    over_trl: ClassVar[bool] = True
     writes: ClassVar[bool] = True
     kind: Literal["reinforce"]
     exam: str = Field(description="Its own score of an answer is the reward.")
@@ -66,7 +67,7 @@ class ReinforceStage(Stage):
 
     def record(self) -> dict[str, Any]:
         told = {name: value for name, value in super().record().items() if name not in ("items", "scenarios")}
-        return told | {"exam_version": find_exam(self.exam).version} | loss_by()
+        return told | {"exam_version": find_exam(self.exam).version}
 
     def read(self, folder: Path) -> Sequence[Item]:
         check_rewarding(self.exam, self.where)

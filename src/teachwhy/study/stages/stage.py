@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
@@ -138,6 +137,7 @@ class Stage(Strict):
     watched: ClassVar[str] = "loss"  # what `progress` is told of every update
     in_parts: ClassVar[bool] = False  # whether an update can be computed in micro batches and by several processes
 
+    over_trl: ClassVar[bool] = False  # whether its loss is TRL's, so that another version of that may teach otherwise
     writes: ClassVar[bool] = False  # whether the model writes answers while it is trained
 
     @model_validator(mode="before")
@@ -238,14 +238,6 @@ def stage_kind(name: str) -> Callable[[Kind], Kind]:
         return kind
 
     return register
-
-
-def loss_by() -> dict[str, str]:
-    """Whose losses a stage over TRL is trained by: another version may compute others."""
-    try:
-        return {"trl": version("trl")}
-    except PackageNotFoundError:
-        return {"trl": "not installed"}
 
 
 def refuse_four_bits(settings: TrainSettings, stage: str) -> None:
