@@ -64,7 +64,7 @@ def prepared(path: Path) -> Prepared:
 
 def with_stages(folder: Path, model: Path, *stages: dict[str, object], **changes: object) -> Prepared:
     arms = [{"name": "read", "arm": "what"}, {"name": "plain", "arm": "what"}]
-    return prepared(build(folder, model, stages=list(stages), arms=arms, **changes))
+    return prepared(build(folder, model, stages=list(stages), arms=arms, contrasts=[], **changes))
 
 
 def run(path: Path) -> Run:
