@@ -10,7 +10,7 @@ import test_preference_stage as preference
 import test_reinforce_stage as reinforce
 from conftest import Done
 from in_process import SILENT
-from test_stages import EXAMPLES, FORGETTING, READING, build, run
+from test_stages import EXAMPLES, FORGETTING, LAST, READING, build, run
 
 from teachwhy.errors import CheckError
 from teachwhy.models import load_chat
@@ -57,8 +57,7 @@ def test_what_arms_share_is_counted_once_and_what_is_done_not_at_all(
     arms = [
         {"name": name, "arm": "what", "stages": ["reading", end]} for name, end in (("a", "examples"), ("b", "last"))
     ]
-    last = EXAMPLES | {"name": "last", "train": {"epochs": 3}}
-    path = build(tmp_path, tiny_model, stages=[READING, EXAMPLES, last], arms=arms, contrasts=[])
+    path = build(tmp_path, tiny_model, stages=[READING, EXAMPLES, LAST], arms=arms, contrasts=[])
 
     def left(**options: bool) -> dict[str, list[str]]:
         job = job_of(path)

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..models.cache import cache_folder
 from .folder import write_json
 from .history import LOG, answered_units
 from .plan import versions
 from .register import FILE, Entry, default_rule, differing, frozen_facts, read_entries
-from .run import Say, prepare_study
-from .shared import Shared, address_of, copy_of
+from .run import Say, prepare_study, runs_of
 from .study_file import Study, read_study
 
 
@@ -47,7 +45,7 @@ def register_study(path: Path, *, decision_rule: str | None = None, runs: Path =
         facts=facts,
         decision_rule=rule,
         changed=changed,
-        answers_before=answered_units(runs_of(study, runs), source.fingerprint),
+        answers_before=answered_units(answered_folder(study, runs), source.fingerprint),
         teachwhy=versions()["teachwhy"],
         previous=entries[-1].hash if entries else "",
     ).sealed()
@@ -55,15 +53,12 @@ def register_study(path: Path, *, decision_rule: str | None = None, runs: Path =
     return told(entry, last, file)
 
 
-def runs_of(study: Study, runs: Path) -> Path:
-    """The folder of the study's runs; of those at an address a copy with all that tells of answers."""
-    address = address_of(runs)
-    if not address:
-        return runs / study.settings.name
-    folder = copy_of(address, cache_folder()) / study.settings.name
-    shared = Shared(f"{address}/{study.settings.name}")
-    shared.pull(folder, [LOG])
-    shared.pull_answers(folder)
+def answered_folder(study: Study, runs: Path) -> Path:
+    """The folder of the study's runs, with all that tells of answers."""
+    folder, shared = runs_of(study, runs)
+    if shared:
+        shared.pull(folder, [LOG])
+        shared.pull_answers(folder)
     return folder
 
 

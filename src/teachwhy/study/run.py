@@ -124,14 +124,20 @@ def prepare_job(study: Study, runs: Path | str, say: Say) -> Job:
     source, judge, prepared = prepare_study(study, say)
     environment = environment_of(study)
     stamp = fingerprint([study_stamp(study, source, judge), environment])
-    address = address_of(runs)
-    folder = copy_of(address, cache_folder()) if address else Path(runs).resolve()
-    run = folder / study.settings.name / stamp[:8]
-    shared = Shared(f"{address}/{study.settings.name}") if address else None
+    folder, shared = runs_of(study, runs)
+    run = folder / stamp[:8]
     if shared:
         bring(shared, run, source)
         say(f"{shared.address}: copied to {run.parent}")
     return Job(study, source, judge, prepared, run, environment, environment["threads"], shared=shared)
+
+
+def runs_of(study: Study, runs: Path | str) -> tuple[Path, Shared | None]:
+    """The folder of a study's runs here, and the address that it is a copy of, if it is one."""
+    name, address = study.settings.name, address_of(runs)
+    if not address:
+        return Path(runs).resolve() / name, None
+    return copy_of(address, cache_folder()) / name, Shared(f"{address}/{name}")
 
 
 def bring(shared: Shared, run: Path, source: ModelSource) -> None:

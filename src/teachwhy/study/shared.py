@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -31,10 +31,10 @@ class Shared:
         """Carry what is new of the copy there. parts: names of files and folders below it; hidden ones stay here."""
         with self.reached() as (files, root):
             here = [name for part in parts for name in files_below(folder, part)]
-            told = contents(files, [f"{root}/{name}" for name in here if is_record(name)])
-            same = {name for name in here if is_record(name) and content(folder / name) == told.get(f"{root}/{name}")}
+            there = told(files, root, here)
+            same = {name for name, text in there.items() if text == content(folder / name)}
             for name in dict.fromkeys([*filter(is_made_later, here), *to_carry(here, same)]):
-                if is_a_log(name) and is_longer(contents(files, [f"{root}/{name}"]), folder / name):
+                if is_a_log(name) and goes_on(there.get(name), content(folder / name)):
                     continue  # what another machine has added to it
                 files.makedirs(f"{root}/{parent_of(name)}", exist_ok=True)
                 files.put_file(str(folder / name), f"{root}/{name}")
@@ -44,11 +44,11 @@ class Shared:
         with self.reached() as (files, root):
             files.invalidate_cache()
             found = [path for part in parts if files.exists(f"{root}/{part}") for path in files.find(f"{root}/{part}")]
-            there = [path.removeprefix(f"{root}/") for path in found]
-            told = contents(files, [f"{root}/{name}" for name in there if is_record(name)])
-            same = {name for name in there if is_record(name) and content(folder / name) == told.get(f"{root}/{name}")}
-            for name in to_carry(there, same):
-                if is_a_log(name) and (content(folder / name) or b"").startswith(files.cat_file(f"{root}/{name}")):
+            names = [path.removeprefix(f"{root}/") for path in found]
+            there = told(files, root, names)
+            same = {name for name, text in there.items() if text == content(folder / name)}
+            for name in to_carry(names, same):
+                if is_a_log(name) and goes_on(content(folder / name), there.get(name)):
                     continue  # what this machine has added to it
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 files.get_file(f"{root}/{name}", str(folder / name))
@@ -104,10 +104,9 @@ def is_a_log(name: str) -> bool:
     return name.endswith(".jsonl") and "/" not in name
 
 
-def is_longer(there: Mapping[str, bytes], here: Path) -> bool:
-    """Whether a log is there as it is here, and goes on."""
-    own = content(here) or b""
-    return any(len(log) > len(own) and log.startswith(own) for log in there.values())
+def goes_on(log: bytes | None, other: bytes | None) -> bool:
+    """Whether a log is the other with more behind it."""
+    return log is not None and other is not None and log != other and log.startswith(other)
 
 
 def insist(push: Callable[[], None]) -> None:
@@ -140,9 +139,11 @@ def parent_of(name: str) -> str:
     return str(PurePosixPath(name).parent)
 
 
-def contents(files: Any, paths: Sequence[str]) -> dict[str, bytes]:
-    """Path -> what is in it, of those that are there; asked for at once where the storage can."""
-    return dict(files.cat(list(paths), on_error="omit")) if paths else {}
+def told(files: Any, root: str, names: Sequence[str]) -> dict[str, bytes]:
+    """Name -> what is in it, of the records and logs that are there; asked for at once where the storage can."""
+    paths = {f"{root}/{name}": name for name in names if is_record(name) or is_a_log(name)}
+    found = files.cat(list(paths), on_error="omit") if paths else {}
+    return {paths[path]: text for path, text in found.items()}
 
 
 def content(path: Path) -> bytes | None:

@@ -51,11 +51,6 @@ class PreferenceStage(Stage):
         visited = {index for batch in lessons.batches(seed) for index in batch}
         return Effort(lessons.tokens(seed), read=sum(lessons.rows[index].length for index in visited))
 
-    def check_network(self, network: Any) -> None:
-        from ...train.over_trl import refuse_adapted_head
-
-        refuse_adapted_head(network)
-
     def teach(self, teaching: Teaching) -> Trained:
         from ...train.preference import train_preferences
 

@@ -142,11 +142,6 @@ class ReinforceStage(Stage):
         tokens = self.group * (lessons.tokens(seed) + prompts * self.max_new_tokens)
         return Effort(tokens, read=tokens if self.kl else 0, steps=lessons.updates * self.max_new_tokens)
 
-    def check_network(self, network: Any) -> None:
-        from ...train.over_trl import refuse_adapted_head
-
-        refuse_adapted_head(network)
-
     def teach(self, teaching: Teaching) -> Reinforced:
         from ...train.reinforce import train_reinforced
 

@@ -136,7 +136,6 @@ class Stage(Strict):
     summary: ClassVar[str] = ""
     watched: ClassVar[str] = "loss"  # what `progress` is told of every update
     in_parts: ClassVar[bool] = False  # whether an update can be computed in micro batches and by several processes
-
     over_trl: ClassVar[bool] = False  # whether its loss is TRL's, so that another version of that may teach otherwise
     writes: ClassVar[bool] = False  # whether the model writes answers while it is trained
 
@@ -177,6 +176,10 @@ class Stage(Strict):
 
     def check_network(self, network: Any) -> None:
         """Errors (ModelError): a network that it cannot train. Asked of all stages before the first is taught."""
+        if self.over_trl:
+            from ...train.over_trl import refuse_adapted_head
+
+            refuse_adapted_head(network)
 
     def update_at(self, percent: int, updates: int) -> int:
         """The update after which a checkpoint stands."""
