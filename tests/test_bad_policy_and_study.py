@@ -22,7 +22,7 @@ from bad_input import assert_refused, edit_study
         ("name: tiny\ntrain:\n  rank: 4\n  rank: 8\n", "'rank' stands twice"),
         ("name: 2024-13-45\n", "month must be in 1..12"),
         ("name: tiny\x07\n", "special characters are not allowed"),
-        ("name: tiny\n1: 2\n", "1"),
+        ("name: tiny\n1: 2\n", "'arms' is missing"),
         ("? [a, b]\n: c\n", "line 1"),
         ("name: *nobody\n", "undefined alias"),
         ("name: !!python/name:os.system\n", "line 1"),
